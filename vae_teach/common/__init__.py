@@ -1,0 +1,1 @@
+"""Machinery every topic shares: data, devices, training, checkpoints, figures, widgets."""

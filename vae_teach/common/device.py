@@ -1,0 +1,33 @@
+"""Which device computes: chosen in one place, named in one word."""
+
+from __future__ import annotations
+
+import torch
+
+
+def choose(name: str | None = None) -> torch.device:
+    """The device to compute on.
+
+    Args:
+        name: ``"cuda"``, ``"mps"``, ``"cpu"`` (an index such as ``"cuda:1"`` is fine), or None for
+            the first of CUDA, MPS and CPU that this machine has.
+
+    Raises:
+        ValueError: the named device is not on this machine.
+    """
+    present = available()
+    if name is None:
+        return torch.device(present[0])
+    if name.split(":")[0] not in present:
+        raise ValueError(f"device {name!r} is not on this machine; it has {', '.join(present)}. Leave the device out to use {present[0]!r}.")
+    return torch.device(name)
+
+
+def available() -> list[str]:
+    """Names of the kinds of device here, fastest first; ``"cpu"`` is always the last."""
+    kinds = []
+    if torch.cuda.is_available():
+        kinds.append("cuda")
+    if torch.backends.mps.is_available():
+        kinds.append("mps")
+    return [*kinds, "cpu"]

@@ -1,0 +1,117 @@
+"""A topic's training run in a folder: what ``vae-teach train`` and ``vae-teach sample`` do.
+
+A topic that trains has ``DATASET`` (a name for :func:`vae_teach.common.data.load`), ``RECIPE`` and ``build(shape)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+
+import vae_teach
+from vae_teach.common import checkpoint, data, train
+from vae_teach.common.device import choose
+
+SAMPLES_EVERY = 10
+GRID = 10  # pictures along a side: 100 samples
+
+
+def topics() -> list[str]:
+    """The topics whose modules train a model."""
+    names = [m.name for m in pkgutil.iter_modules(vae_teach.__path__) if not m.ispkg and not m.name.startswith("_")]
+    return [name for name in names if hasattr(importlib.import_module(f"vae_teach.{name}"), "RECIPE")]
+
+
+def topic(slug: str) -> ModuleType:
+    """The module of a topic that trains.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    if slug not in topics():
+        raise ValueError(f"no model to train under {slug!r}; there are {', '.join(topics())}.")
+    return importlib.import_module(f"vae_teach.{slug}")
+
+
+def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | None = None, progress: bool = True) -> train.History:
+    """Train a topic's model by its recipe, or go on where an interrupted run stopped.
+
+    ``folder`` receives ``checkpoint.safetensors`` (after every epoch), ``history.json``, ``history.svg`` and, every
+    ten epochs, ``samples_EPOCH.png``: 100 pictures decoded from the same 100 draws of the prior.
+
+    Args:
+        epochs: other than the recipe's number.
+    """
+    module, folder = topic(slug), Path(folder)
+    recipe = module.RECIPE if epochs is None else replace(module.RECIPE, epochs=epochs)
+    images = data.load(module.DATASET, fallback=True)
+    held_out = data.load(module.DATASET, "test", fallback=True).take(slice(0, 2000))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = module.build(images.shape)
+
+    def after_epoch(epoch: int, model: torch.nn.Module) -> None:
+        if epoch % SAMPLES_EVERY == 0 or epoch == recipe.epochs:
+            save_grid(folder / f"samples_{epoch:03d}.png", samples(model))
+
+    history = train.fit(
+        model, images, recipe, validation=held_out, device=device, progress=progress,
+        checkpoint_path=folder / "checkpoint.safetensors", after_epoch=after_epoch,
+    )  # fmt: skip
+    history.save(folder / "history.json")
+    from vae_teach.common import plot
+
+    plot.save(history.plot(), folder / "history.svg")
+    return history
+
+
+def load(slug: str, folder: Path | None = None, device: str | None = None) -> tuple[torch.nn.Module, str]:
+    """A topic's trained model in evaluation mode, and where it came from: ``folder``'s run, else the one shipped with the course.
+
+    Raises:
+        CheckpointError: neither exists, or it does not fit.
+    """
+    module = topic(slug)
+    path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
+    if path is None or not path.exists():
+        if not hasattr(module, "pretrained"):
+            raise checkpoint.CheckpointError(f"no checkpoint at {path}. Run `vae-teach train {slug}` first.")
+        return module.pretrained()[0].to(choose(device)), "the weights shipped with the course"
+    tensors, meta = checkpoint.read(path)
+    model = module.build(tuple(meta["run"]["image_shape"]))
+    checkpoint.restore(path, model)
+    return model.eval().to(choose(device)), f"{path} ({len(meta['history'])} epochs)"
+
+
+@torch.no_grad()
+def samples(model: torch.nn.Module, n: int = GRID**2, seed: int = 0) -> np.ndarray:
+    """``n`` pictures from the prior, uint8 ``(n, H, W)``; the same draws of z for the same seed on any device."""
+    was_training = model.training
+    model.eval()
+    z = torch.randn((n, model.latent), generator=torch.Generator().manual_seed(seed))
+    pictures = model.decode(z.to(next(model.parameters()).device)).mean[:, 0]
+    model.train(was_training)
+    return (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
+
+
+def mosaic(pictures: np.ndarray, columns: int = GRID) -> np.ndarray:
+    """Pictures ``(N, H, W)`` tiled into one, row by row; a last row that is not full stays black."""
+    n, height, width = pictures.shape
+    rows = -(-n // columns)
+    canvas = np.zeros((rows * columns, height, width), pictures.dtype)
+    canvas[:n] = pictures
+    return canvas.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+
+
+def save_grid(path: Path, pictures: np.ndarray, columns: int = GRID) -> None:
+    """Write pictures, uint8 ``(N, H, W)``, as one grey PNG."""
+    from PIL import Image
+
+    image = Image.fromarray(mosaic(pictures, columns))
+    checkpoint.write_atomically(Path(path), lambda temporary: image.save(temporary, format="PNG"))

@@ -1,0 +1,256 @@
+"""The one training loop, and what it leaves behind: a history and a checkpoint it can resume from exactly."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+import torch
+from tqdm.auto import tqdm
+
+from vae_teach.common import checkpoint, require
+from vae_teach.common.data import ImageData
+from vae_teach.common.device import choose
+
+
+@dataclass(frozen=True)
+class Warmup:
+    r"""A weight that climbs linearly from ``start`` to ``end`` over ``epochs`` epochs, then stays (Bowman et al., 2016)."""
+
+    start: float
+    end: float
+    epochs: float
+
+    def __post_init__(self) -> None:
+        require.at_least(self.start, 0, "start")
+        require.at_least(self.end, 0, "end")
+        require.at_least(self.epochs, 0, "epochs")
+
+    def __call__(self, epoch: float) -> float:
+        done = 1.0 if self.epochs == 0 else min(1.0, epoch / self.epochs)
+        return self.start + done * (self.end - self.start)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run, besides the model and the data.
+
+    Attributes:
+        epochs: passes over the data.
+        batch_size: images a step; a last, smaller batch is used too.
+        lr: Adam's learning rate.
+        beta: weight of the KL term, a number or a :class:`Warmup`; 1 is the ELBO.
+        free_bits: nats each latent dimension may use without paying.
+        binarize: draw each pixel as a Bernoulli of its grey value, anew in every batch.
+        weight_decay: Adam's L2 penalty, added to the gradient.
+        loss_scale: the loss is ``-loss_scale * elbo.mean()``. Adam does not notice, but ``weight_decay`` does.
+        precision: ``"float32"``, or ``"bfloat16"`` for autocast.
+        seed: of the order of the images and of all noise.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    lr: float = 1e-3
+    beta: float | Warmup = 1.0
+    free_bits: float = 0.0
+    binarize: bool = False
+    weight_decay: float = 0.0
+    loss_scale: float = 1.0
+    precision: str = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require.at_least(self.epochs, 0, "epochs")
+        require.at_least(self.batch_size, 1, "batch_size")
+        require.at_least(self.free_bits, 0, "free_bits")
+        require.at_least(self.weight_decay, 0, "weight_decay")
+        if not isinstance(self.beta, Warmup):
+            require.at_least(self.beta, 0, "beta")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"lr must be a positive number, got {self.lr!r}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}.")
+
+    def beta_at(self, epoch: float) -> float:
+        """The KL weight ``epoch`` epochs (a fraction counts) after the start."""
+        return self.beta(epoch) if isinstance(self.beta, Warmup) else self.beta
+
+
+class NonFiniteLoss(FloatingPointError):
+    """Training met a NaN or an infinity and stopped at once."""
+
+
+@dataclass
+class History:
+    """One row an epoch: averages over the images, in nats an image, and the seconds the epoch took."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, name: str) -> list[float]:
+        return [row[name] for row in self.rows if name in row]
+
+    def save(self, path: Path) -> None:
+        """Write as JSON, one epoch a line."""
+        text = "[\n" + ",\n".join(json.dumps(row) for row in self.rows) + "\n]\n"
+        checkpoint.write_atomically(path, lambda temporary: temporary.write_text(text))
+
+    @staticmethod
+    def load(path: Path) -> History:
+        """Read what :meth:`save` wrote."""
+        return History(json.loads(Path(path).read_text()))
+
+    def plot(self, alt: str = "ELBO, reconstruction and KL against the epoch"):
+        """The tug of war: reconstruction and ELBO on the left, KL on the right. Returns the figure."""
+        from vae_teach.common import plot
+
+        fig, (left, right) = plot.figure(1, 2, height=2.8, alt=alt)
+        left.plot(self["epoch"], self["reconstruction"], label="reconstruction")
+        left.plot(self["epoch"], self["elbo"], label="ELBO (train)")
+        if self["validation_elbo"]:
+            left.plot(self["epoch"], self["validation_elbo"], "--", label="ELBO (held out)")
+        left.set(xlabel="epoch", ylabel="nats per image")
+        left.legend()
+        right.plot(self["epoch"], self["kl"], color=plot.COLORS[3])
+        right.set(xlabel="epoch", ylabel="KL, nats per image", ylim=(0, None))
+        return fig
+
+
+def fit(
+    model: torch.nn.Module,
+    data: ImageData,
+    recipe: Recipe,
+    *,
+    validation: ImageData | None = None,
+    checkpoint_path: Path | None = None,
+    after_epoch: Callable[[int, torch.nn.Module], Any] | None = None,
+    device: str | None = None,
+    progress: bool = True,
+) -> History:
+    """Maximise ``model.elbo`` on ``data`` and return the history.
+
+    The order of the images and the noise of an epoch depend on ``(recipe.seed, epoch)`` alone. So a run killed at any
+    moment and started again with the same arguments ends, on a CPU, with the same bits as one that was not.
+    The caller's own random state is left as it was.
+
+    Args:
+        model: anything with ``elbo(x, beta=, free_bits=, validate=)`` that returns named tensors ``elbo``,
+            ``reconstruction`` and ``kl``, each of shape ``(batch,)``.
+        validation: evaluated after every epoch, at beta = 1.
+        checkpoint_path: written after every epoch, in one step; read first if it exists.
+        after_epoch: called as ``after_epoch(epochs_done, model)``.
+
+    Raises:
+        NonFiniteLoss: at the first step whose loss is NaN or infinite; names epoch, step and term.
+        CheckpointError: the checkpoint is of another model or recipe.
+        ValueError: there are no images.
+    """
+    if len(data) == 0:
+        raise ValueError(f"{data.name!r} holds no images; there is nothing to train on.")
+    target = choose(device)
+    model.to(target)
+    if target.type == "cpu":  # convolutions run faster on this layout; plain matrices are not touched by it
+        model.to(memory_format=torch.channels_last)
+    data = data.to(target)
+    validation = validation.to(target) if validation is not None else None
+    optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=target.type != "mps")
+    run = {"model": type(model).__name__, "data": data.name, "image_shape": list(data.shape), "n_images": len(data), "recipe": asdict(recipe)}
+    history = _resume(checkpoint_path, model, optimizer, run)
+
+    batches = math.ceil(len(data) / recipe.batch_size)
+    bar = tqdm(total=recipe.epochs * batches, initial=len(history) * batches, unit="step", disable=not progress)
+    with bar, torch.random.fork_rng(devices=[target] if target.type == "cuda" else []):
+        for epoch in range(len(history), recipe.epochs):
+            started = time.perf_counter()
+            torch.manual_seed(_seed(recipe.seed, epoch))
+            row = _train_epoch(model, data, recipe, optimizer, epoch, bar)
+            row = {"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - started, 3)}
+            if validation is not None:
+                row["validation_elbo"] = evaluate(model, validation, binarize=recipe.binarize)["elbo"]
+            history.rows.append(row)
+            if checkpoint_path is not None:
+                checkpoint.save(checkpoint_path, model, optimizer, run=run, history=history.rows)
+            if after_epoch is not None:
+                after_epoch(epoch + 1, model)
+            bar.set_postfix(elbo=f"{row['elbo']:.2f}", kl=f"{row['kl']:.2f}")
+    return history
+
+
+def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]:
+    model.train()
+    order = torch.randperm(len(data)).to(data.images.device)
+    steps = math.ceil(len(data) / recipe.batch_size)
+    sums = torch.zeros(3, device=data.images.device)
+    beta = recipe.beta_at(epoch)
+    for step, index in enumerate(order.split(recipe.batch_size)):
+        beta = recipe.beta_at(epoch + step / steps)
+        x = data.batch(index)
+        if recipe.binarize:
+            x = torch.bernoulli(x)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+            bound = model.elbo(x, beta=beta, free_bits=recipe.free_bits, validate=False)
+        loss = -recipe.loss_scale * bound.elbo.mean()
+
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        terms = torch.stack([bound.elbo.detach().sum(), bound.reconstruction.detach().sum(), bound.kl.detach().sum()])
+        # The test waits for the device, so an accelerator makes it once in 50 steps and looks at the running sums.
+        sums += terms
+        if x.device.type == "cpu" or step % 50 == 49 or step == steps - 1:
+            _stop_if_not_finite(sums, epoch, step)
+        optimizer.step()
+        bar.update()
+    elbo, reconstruction, kl = (sums / len(data)).tolist()
+    return {"elbo": elbo, "reconstruction": reconstruction, "kl": kl, "beta": beta}
+
+
+def _stop_if_not_finite(sums: torch.Tensor, epoch: int, step: int) -> None:
+    if bool(torch.isfinite(sums).all()):
+        return
+    values = dict(zip(("reconstruction", "kl", "elbo"), sums[[1, 2, 0]].tolist()))
+    term = next(name for name, value in values.items() if not math.isfinite(value))
+    raise NonFiniteLoss(
+        f"the {term} term became {values[term]} in epoch {epoch + 1}, at step {step + 1}; nothing was saved after it. "
+        "Usual causes: exp(log_var) overflowing (float32 above 88), too large a learning rate, images that hold NaN."
+    )
+
+
+def _seed(seed: int, epoch: int) -> int:
+    return (seed * 1_000_003 + epoch) % 2**63
+
+
+def _resume(path: Path | None, model, optimizer, run: dict) -> History:
+    if path is None or not Path(path).exists():
+        return History()
+    _, meta = checkpoint.read(path)
+    then, now = meta.get("run", {}), json.loads(json.dumps(run))
+    for side in (then, now):  # a run may be made longer
+        side["recipe"] = {k: v for k, v in side.get("recipe", {}).items() if k != "epochs"}
+    if then != now:
+        what = [k for k in now if then.get(k) != now[k]]
+        raise checkpoint.CheckpointError(f"{path} belongs to another run: {', '.join(what)} differ. Delete it to start again, or give another path.")
+    checkpoint.restore(path, model, optimizer)
+    return History(meta["history"])
+
+
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, data: ImageData, *, binarize: bool = False, batch_size: int = 1000, seed: int = 0) -> dict[str, float]:
+    """Average ``elbo``, ``reconstruction`` and ``kl`` (nats an image, beta = 1, one sample of z an image) in evaluation mode."""
+    was_training = model.training
+    model.eval()
+    sums = torch.zeros(3, dtype=torch.float64)
+    devices = [data.images.device] if data.images.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        for index in torch.arange(len(data), device=data.images.device).split(batch_size):
+            x = data.batch(index)
+            bound = model.elbo(torch.bernoulli(x) if binarize else x)
+            sums += torch.stack([bound.elbo.sum(), bound.reconstruction.sum(), bound.kl.sum()]).cpu().double()
+    model.train(was_training)
+    return dict(zip(("elbo", "reconstruction", "kl"), (sums / len(data)).tolist()))
