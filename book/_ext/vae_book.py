@@ -1,0 +1,102 @@
+"""What the book asks of Sphinx beyond the theme.
+
+* ``{notebook-figure} NAME`` (a directive, with the caption as its content) and ``{computed}`NAME``` (a role) place what the topic's
+  notebook displayed or computed under that name. They read the outputs committed in the notebook, so nothing is typed twice.
+* Figures are written into the page, not linked: as an ``<img>`` they could not follow the page's colours.
+* MathJax comes from this machine.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.fileutil import copy_asset_file
+from sphinx.writers.html5 import HTML5Translator
+
+MATHJAX = "mathjax/tex-svg-full.js"  # one file without parts to fetch, so that it also works from file://
+
+
+def recorded(env, name: str) -> dict[str, str]:
+    """The mime bundle that the notebook of the current page's topic recorded under ``name``.
+
+    Raises:
+        ExtensionError: there is no such notebook, or it records nothing under that name.
+    """
+    path = Path(env.srcdir) / "notebooks" / f"{Path(env.docname).name}.ipynb"
+    if not path.is_file():
+        raise ExtensionError(f"{env.docname} places {name!r}, but {path.name} does not exist.")
+    env.note_dependency(str(path))
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", []):
+            if output.get("metadata", {}).get("scrapbook", {}).get("name") == name:
+                prefix = output["metadata"]["scrapbook"]["mime_prefix"]
+                return {mime.removeprefix(prefix): "".join(text) for mime, text in output["data"].items()}
+    raise ExtensionError(f"{env.docname} places {name!r}, but {path.name} records nothing under that name. Run `make notebooks SLUG={path.stem}`.")
+
+
+class NotebookFigure(SphinxDirective):
+    """A figure of the topic's notebook, numbered, with a caption."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        bundle = recorded(self.env, name)
+        body = bundle["text/html"] if "text/html" in bundle else framed(bundle["image/svg+xml"])
+        figure = nodes.figure("", nodes.raw("", body, format="html"))
+        self.set_source_info(figure)
+        self.options["name"] = name
+        self.add_name(figure)
+        caption = nodes.caption()
+        paragraph = self.parse_content_to_nodes()[0]
+        caption += paragraph.children
+        figure += caption
+        return [figure]
+
+
+class Computed(SphinxRole):
+    """A number of the topic's notebook."""
+
+    def run(self) -> tuple[list[nodes.Node], list]:
+        text = recorded(self.env, self.text)["text/plain"]
+        return [nodes.inline(text, text.replace("-", "−"), classes=["vt-computed"])], []
+
+
+def framed(svg: str) -> str:
+    """An SVG in its frame; one wider than a phone may be scrolled, with the keyboard too."""
+    wide = float(re.search(r'width="([\d.]+)pt"', svg)[1]) > 340
+    return f'<div class="vt-figure vt-wide" tabindex="0">{svg}</div>' if wide else f'<div class="vt-figure">{svg}</div>'
+
+
+def visit_image(self: HTML5Translator, node: nodes.image) -> None:
+    """Write an SVG that a notebook displayed into the page."""
+    path = Path(self.builder.srcdir) / node["uri"]
+    if path.suffix == ".svg" and "jupyter_execute" in path.parts:
+        self.body.append(framed(path.read_text(encoding="utf-8")))
+    else:
+        HTML5Translator.visit_image(self, node)
+
+
+def copy_mathjax(app: Sphinx) -> None:
+    """Put MathJax, which the environment brings as a Python package, beside the other static files."""
+    package = Path(importlib.util.find_spec("sphinx-mathjax-offline").origin).parent
+    target = Path(app.outdir) / "_static" / "mathjax"
+    target.mkdir(parents=True, exist_ok=True)
+    copy_asset_file(str(package / "static" / MATHJAX), str(target))
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_directive("notebook-figure", NotebookFigure)
+    app.add_role("computed", Computed())
+    app.connect("builder-inited", copy_mathjax)
+    app.add_node(nodes.image, override=True, html=(visit_image, lambda self, node: None))
+    app.config.mathjax_path = MATHJAX
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
