@@ -11,40 +11,56 @@ from typing import Callable, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import Categorical, Distribution, Independent, MultivariateNormal, Normal
+from torch.distributions import Categorical, Distribution, Independent
+from torch.distributions import MultivariateNormal, Normal
 
 from vae_teach.common import require
 
 NATS_PER_BIT = math.log(2)
 
+# Axes: B batch, N outcomes, K latent dimensions, D dimensions.
+Batch = Float[Tensor, "*B"]
+Probs = Float[Tensor, "*B N"]
+Codes = Float[Tensor, "*B K"]
+Vector = Float[Tensor, "*B D"]
+Matrix = Float[Tensor, "*B D D"]
+Table = Float[Tensor, "X Z"]
 
-def entropy(p: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
-    r""":math:`H(p)=-\sum_x p(x)\ln p(x)`, with :math:`0\ln0=0`."""
+
+def entropy(p: Probs) -> Batch:
+    r""":math:`H(p)=-\sum_x p(x)\ln p(x)`, with :math:`0\ln0=0` (kl-entropy)."""
     return torch.special.entr(require.probabilities(p, "p")).sum(-1)
 
 
-def cross_entropy(p: Float[Tensor, "*B N"], q: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
+def cross_entropy(p: Probs, q: Probs) -> Batch:
     r""":math:`H(p,q)=-\sum_x p(x)\ln q(x)`; infinite where :math:`q(x)=0<p(x)`."""
-    require.same_shape(require.probabilities(p, "p"), require.probabilities(q, "q"), "p and q")
+    _check_pair(p, q)
     return -torch.special.xlogy(p, q).sum(-1)
 
 
-def kl_categorical(p: Float[Tensor, "*B N"], q: Float[Tensor, "*B N"]) -> Float[Tensor, "*B"]:
-    r""":math:`\mathrm{KL}(p\Vert q)=\sum_x p(x)\ln\frac{p(x)}{q(x)}` of probability vectors.
+def kl_categorical(p: Probs, q: Probs) -> Batch:
+    r"""KL of two probability vectors (kl-discrete).
 
-    Terms with :math:`p(x)=0` count nothing; the sum is infinite where :math:`q(x)=0<p(x)`.
+    Terms with p(x) = 0 count nothing; infinite where q(x) = 0 < p(x).
 
     Raises:
         ValueError: shapes differ, or a vector is not a probability vector.
     """
-    require.same_shape(require.probabilities(p, "p"), require.probabilities(q, "q"), "p and q")
-    # Adding q - p, which sums to zero, makes every term non-negative: rounding cannot push the sum below zero.
-    terms = torch.special.xlogy(p, p) - torch.special.xlogy(p, q) + q - p
-    return terms.clamp(min=0).sum(-1)
+    _check_pair(p, q)
+    terms = torch.special.xlogy(p, p) - torch.special.xlogy(p, q)
+    # q - p sums to zero and makes each term at least zero,
+    # so that rounding cannot push the sum below it.
+    return (terms + q - p).clamp(min=0).sum(-1)
 
 
-def kl_normal(mu_1: Float[Tensor, "*B"], sigma_1: Float[Tensor, "*B"], mu_2: Float[Tensor, "*B"], sigma_2: Float[Tensor, "*B"]) -> Float[Tensor, "*B"]:
-    r""":math:`\ln\frac{\sigma_2}{\sigma_1}+\frac{\sigma_1^2+(\mu_1-\mu_2)^2}{2\sigma_2^2}-\frac12`, element by element.
+def _check_pair(p: Tensor, q: Tensor) -> None:
+    require.probabilities(p, "p")
+    require.probabilities(q, "q")
+    require.same_shape(p, q, "p and q")
+
+
+def kl_normal(mu_1: Batch, sigma_1: Batch, mu_2: Batch, sigma_2: Batch) -> Batch:
+    r"""KL of N(mu_1, sigma_1²) to N(mu_2, sigma_2²), element by element (kl-normal).
 
     Args:
         sigma_1, sigma_2: standard deviations, not variances.
@@ -52,23 +68,21 @@ def kl_normal(mu_1: Float[Tensor, "*B"], sigma_1: Float[Tensor, "*B"], mu_2: Flo
     Raises:
         ValueError: a standard deviation is not positive, or a value is not finite.
     """
-    sigma_1, sigma_2 = require.positive(sigma_1, "sigma_1"), require.positive(sigma_2, "sigma_2")
-    mu_1, mu_2 = require.finite(mu_1, "mu_1"), require.finite(mu_2, "mu_2")
-    log_ratio = 2 * torch.log(sigma_1 / sigma_2)          # ln σ₁²/σ₂²
-    shift = ((mu_1 - mu_2) / sigma_2) ** 2                # (μ₁-μ₂)²/σ₂²
+    require.finite(mu_1, "mu_1"), require.finite(mu_2, "mu_2")
+    require.positive(sigma_1, "sigma_1"), require.positive(sigma_2, "sigma_2")
+    log_ratio = 2 * torch.log(sigma_1 / sigma_2)  # ln σ₁²/σ₂²
+    shift = ((mu_1 - mu_2) / sigma_2) ** 2  # (μ₁-μ₂)²/σ₂²
     return (torch.expm1(log_ratio) - log_ratio + shift) / 2
 
 
-def kl_standard_normal_terms(mu: Float[Tensor, "*B K"], log_var: Float[Tensor, "*B K"]) -> Float[Tensor, "*B K"]:
-    r"""Each dimension's share of :func:`kl_standard_normal`: :math:`\frac12(\sigma_j^2+\mu_j^2-1-\ln\sigma_j^2)`.
-
-    ``expm1(log_var) - log_var`` is :math:`\sigma^2-1-\ln\sigma^2` without losing the digits near :math:`\sigma=1`.
-    """
+def kl_standard_normal_terms(mu: Codes, log_var: Codes) -> Codes:
+    r"""Each dimension's share of :func:`kl_standard_normal` (kl-standard)."""
+    # expm1(log_var) - log_var is σ² - 1 - ln σ², without losing digits near σ = 1.
     return (torch.expm1(log_var) - log_var + mu**2) / 2
 
 
-def kl_standard_normal(mu: Float[Tensor, "*B K"], log_var: Float[Tensor, "*B K"]) -> Float[Tensor, "*B"]:
-    r""":math:`\mathrm{KL}(\mathcal N(\mu,\operatorname{diag}\sigma^2)\Vert\mathcal N(0,I))`, summed over the K dimensions.
+def kl_standard_normal(mu: Codes, log_var: Codes) -> Batch:
+    r"""KL of N(mu, diag σ²) to N(0, I), summed over the K dimensions (kl-standard).
 
     Args:
         mu: means.
@@ -77,66 +91,84 @@ def kl_standard_normal(mu: Float[Tensor, "*B K"], log_var: Float[Tensor, "*B K"]
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    require.same_shape(require.finite(mu, "mu"), require.finite(log_var, "log_var"), "mu and log_var")
+    require.finite(mu, "mu"), require.finite(log_var, "log_var")
+    require.same_shape(mu, log_var, "mu and log_var")
     return kl_standard_normal_terms(mu, log_var).sum(-1)
 
 
-def kl_multivariate_normal(mu_1: Float[Tensor, "*B D"], cov_1: Float[Tensor, "*B D D"], mu_2: Float[Tensor, "*B D"], cov_2: Float[Tensor, "*B D D"]) -> Float[Tensor, "*B"]:
-    r""":math:`\frac12\big(\mathrm{tr}(\Sigma_2^{-1}\Sigma_1)+(\mu_2-\mu_1)^\top\Sigma_2^{-1}(\mu_2-\mu_1)-D+\ln\frac{|\Sigma_2|}{|\Sigma_1|}\big)`.
+def kl_multivariate_normal(
+    mu_1: Vector, cov_1: Matrix, mu_2: Vector, cov_2: Matrix
+) -> Batch:
+    r"""KL of N(mu_1, cov_1) to N(mu_2, cov_2) (kl-mvn).
 
-    Computed with Cholesky factors :math:`\Sigma=LL^\top`: no inverse, no determinant.
+    Computed with Cholesky factors, cov = L Lᵀ: no inverse, no determinant.
 
     Raises:
-        ValueError: a covariance is not symmetric positive definite.
+        ValueError: a mean is not finite, or a covariance not symmetric positive definite.
     """
+    require.finite(mu_1, "mu_1"), require.finite(mu_2, "mu_2")
     chol_1, chol_2 = cholesky(cov_1, "cov_1"), cholesky(cov_2, "cov_2")
-    whitened = torch.linalg.solve_triangular(chol_2, chol_1, upper=False)                              # L₂⁻¹L₁
-    shift = torch.linalg.solve_triangular(chol_2, (mu_2 - mu_1)[..., None], upper=False)[..., 0]       # L₂⁻¹(μ₂-μ₁)
-    log_det = 2 * (chol_2.diagonal(dim1=-2, dim2=-1).log() - chol_1.diagonal(dim1=-2, dim2=-1).log()).sum(-1)
-    return ((whitened**2).sum((-2, -1)) + (shift**2).sum(-1) - mu_1.shape[-1] + log_det) / 2
+    solve = torch.linalg.solve_triangular
+    ratio = solve(chol_2, chol_1, upper=False)  # L₂⁻¹L₁
+    shift = solve(chol_2, (mu_2 - mu_1)[..., None], upper=False)  # L₂⁻¹(μ₂-μ₁)
+    log_dets = [c.diagonal(dim1=-2, dim2=-1).log().sum(-1) for c in (chol_1, chol_2)]
+    trace = (ratio**2).sum((-2, -1))  # tr Σ₂⁻¹Σ₁
+    square = (shift**2).sum((-2, -1))  # (μ₂-μ₁)ᵀΣ₂⁻¹(μ₂-μ₁)
+    return (trace + square - mu_1.shape[-1]) / 2 + log_dets[1] - log_dets[0]
 
 
-def cholesky(cov: Float[Tensor, "*B D D"], name: str) -> Float[Tensor, "*B D D"]:
-    """The lower factor L of a covariance ``cov = L @ L.T``, or an error that names the argument."""
+def cholesky(cov: Matrix, name: str) -> Matrix:
+    """The lower factor L of a covariance L Lᵀ, or an error that names the argument."""
     factor, failed = torch.linalg.cholesky_ex(require.finite(cov, name))
     if bool(failed.any()) or not torch.allclose(cov, cov.mT, rtol=1e-4, atol=1e-6):
-        raise ValueError(f"{name} must be symmetric and positive definite. Add a small multiple of the identity if it is a sample covariance.")
+        raise ValueError(
+            f"{name} must be symmetric and positive definite. "
+            "Add a small multiple of the identity to a sample covariance."
+        )
     return factor
 
 
 def kl(q: Distribution, p: Distribution) -> Tensor:
-    r""":math:`\mathrm{KL}(q\Vert p)` of two distributions of one family, by this module's closed forms.
+    r"""KL(q ‖ p) of two distributions of one family, by the closed forms above.
 
     Args:
-        q, p: both ``Normal``, ``Categorical``, ``MultivariateNormal``, or ``Independent`` of one of them.
+        q, p: both ``Normal``, ``Categorical`` or ``MultivariateNormal``, or
+            ``Independent`` of one of them.
 
     Raises:
-        NotImplementedError: no closed form here for the pair; use :func:`kl_monte_carlo`.
+        NotImplementedError: no closed form here; use :func:`kl_monte_carlo`.
     """
-    if isinstance(q, Independent) and isinstance(p, Independent) and q.reinterpreted_batch_ndims == p.reinterpreted_batch_ndims:
-        terms = kl(q.base_dist, p.base_dist)
-        return terms.sum(tuple(range(-q.reinterpreted_batch_ndims, 0)))
-    if isinstance(q, Normal) and isinstance(p, Normal):
-        return kl_normal(*torch.broadcast_tensors(q.mean, q.stddev, p.mean, p.stddev))
-    if isinstance(q, Categorical) and isinstance(p, Categorical):
-        return kl_categorical(*torch.broadcast_tensors(q.probs, p.probs))
-    if isinstance(q, MultivariateNormal) and isinstance(p, MultivariateNormal):
-        return kl_multivariate_normal(q.mean, q.covariance_matrix, p.mean, p.covariance_matrix)
-    raise NotImplementedError(f"no closed form for KL({type(q).__name__} ‖ {type(p).__name__}); estimate it with kl_monte_carlo.")
+    match q, p:
+        case Independent(), Independent():
+            event = tuple(range(-q.reinterpreted_batch_ndims, 0))
+            return kl(q.base_dist, p.base_dist).sum(event)
+        case Normal(), Normal():
+            return kl_normal(*torch.broadcast_tensors(q.mean, q.stddev, p.mean, p.stddev))
+        case Categorical(), Categorical():
+            return kl_categorical(*torch.broadcast_tensors(q.probs, p.probs))
+        case MultivariateNormal(), MultivariateNormal():
+            covs = q.covariance_matrix, p.covariance_matrix
+            return kl_multivariate_normal(q.mean, covs[0], p.mean, covs[1])
+    raise NotImplementedError(
+        f"no closed form for KL({type(q).__name__} ‖ {type(p).__name__}); "
+        "estimate it with kl_monte_carlo."
+    )
 
 
 class Estimate(NamedTuple):
-    """A Monte Carlo mean and its standard error, the standard deviation of the terms over √n."""
+    """A Monte Carlo mean and its standard error, the terms' deviation over √n."""
 
     mean: Tensor
     standard_error: Tensor
 
 
-def kl_monte_carlo(q: Distribution, p: Distribution, n: int, estimator: str = "plain") -> Estimate:
-    r"""Estimate :math:`\mathrm{KL}(q\Vert p)` from ``n`` draws of q.
+def kl_monte_carlo(
+    q: Distribution, p: Distribution, n: int, estimator: str = "plain"
+) -> Estimate:
+    r"""Estimate KL(q ‖ p) from ``n`` draws of q (kl-estimators).
 
-    With :math:`r=p(x)/q(x)`, ``"plain"`` averages :math:`-\ln r`; ``"nonnegative"`` averages :math:`(r-1)-\ln r`, which has the
-    same mean, since :math:`\mathbb E_q[r]=1` wherever q covers p, and no negative term (Schulman, 2020).
+    With r = p(x)/q(x), ``"plain"`` averages -ln r; ``"nonnegative"`` averages
+    (r - 1) - ln r, which has the same mean where q covers p (Schulman, 2020).
 
     Raises:
         ValueError: fewer than two draws, or an unknown estimator.
@@ -144,48 +176,60 @@ def kl_monte_carlo(q: Distribution, p: Distribution, n: int, estimator: str = "p
     require.at_least(n, 2, "n")
     x = q.sample((n,))
     log_r = p.log_prob(x) - q.log_prob(x)
-    if estimator == "plain":
-        terms = -log_r
-    elif estimator == "nonnegative":
-        terms = torch.expm1(log_r) - log_r
-    else:
-        raise ValueError(f"estimator must be 'plain' or 'nonnegative', got {estimator!r}.")
+    if estimator not in ("plain", "nonnegative"):
+        raise ValueError(f"estimator must be 'plain' or 'nonnegative', not {estimator!r}.")
+    terms = -log_r if estimator == "plain" else torch.expm1(log_r) - log_r
     return Estimate(terms.mean(0), terms.std(0) / math.sqrt(n))
 
 
-def fit_normal(log_target: Callable[[Tensor], Tensor], direction: str, start: tuple[float, float] = (0.0, 1.0), steps: int = 400, limit: float = 12.0) -> tuple[float, float]:
-    r"""The one Gaussian nearest to a one-dimensional target, by gradient descent on a grid: ``(mu, sigma)``.
+def fit_normal(
+    log_target: Callable[[Tensor], Tensor],
+    direction: str,
+    start: tuple[float, float] = (0.0, 1.0),
+    steps: int = 400,
+    limit: float = 12.0,
+) -> tuple[float, float]:
+    r"""The Gaussian nearest to a one-dimensional target: ``(mu, sigma)``.
+
+    Gradient descent on a KL that is summed over a grid on [-limit, limit].
 
     Args:
-        log_target: log-density of the target p, up to nothing: it must integrate to one on [-limit, limit].
-        direction: ``"forward"`` minimises :math:`\mathrm{KL}(p\Vert q)`, ``"reverse"`` :math:`\mathrm{KL}(q\Vert p)`.
+        log_target: normalised log-density of the target p.
+        direction: ``"forward"`` for KL(p ‖ q), ``"reverse"`` for KL(q ‖ p).
         start: mu and sigma to begin with; the reverse problem has several minima.
+
+    Raises:
+        ValueError: an unknown direction, or a start with sigma not positive.
     """
     if direction not in ("forward", "reverse"):
         raise ValueError(f"direction must be 'forward' or 'reverse', got {direction!r}.")
     x = torch.linspace(-limit, limit, 2001, dtype=torch.float64)
     dx = x[1] - x[0]
-    log_p = log_target(x)
-    mu = torch.tensor(start[0], dtype=torch.float64, requires_grad=True)
-    log_sigma = torch.tensor(math.log(start[1]), dtype=torch.float64, requires_grad=True)
+    log_p = require.finite(log_target(x), "log_target")
+    mu, sigma = torch.tensor(start, dtype=torch.float64)
+    mu = mu.clone().requires_grad_()
+    log_sigma = require.positive(sigma, "start sigma").log().requires_grad_()
     optimizer = torch.optim.Adam([mu, log_sigma], lr=0.05)
     for _ in range(steps):
         log_q = Normal(mu, log_sigma.exp()).log_prob(x)
-        here, there = (log_p, log_q) if direction == "forward" else (log_q, log_p)
-        loss = (here.exp() * (here - there)).sum() * dx
+        first, second = (log_p, log_q) if direction == "forward" else (log_q, log_p)
+        loss = (first.exp() * (first - second)).sum() * dx
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return float(mu), float(log_sigma.exp())
+    return mu.item(), log_sigma.exp().item()
 
 
-def kl_chain(p_xz: Float[Tensor, "X Z"], q_xz: Float[Tensor, "X Z"]) -> tuple[Tensor, Tensor, Tensor]:
-    r"""KL of two joint tables and its two parts, ``(joint, marginal, conditional)``.
+def kl_chain(p_xz: Table, q_xz: Table) -> tuple[Tensor, Tensor, Tensor]:
+    r"""KL of two joint tables and its parts: joint, marginal, conditional (kl-chain).
 
-    :math:`\mathrm{KL}(p(x,z)\Vert q(x,z))=\mathrm{KL}(p(x)\Vert q(x))+\mathbb E_{p(x)}\mathrm{KL}(p(z\mid x)\Vert q(z\mid x))`
+    Raises:
+        ValueError: shapes differ, or a table is no probability table.
     """
     joint = kl_categorical(p_xz.flatten(), q_xz.flatten())
     p_x, q_x = p_xz.sum(1), q_xz.sum(1)
-    rows = p_x > 0
-    conditional = kl_categorical(p_xz[rows] / p_x[rows, None], q_xz[rows] / q_x[rows, None])
-    return joint, kl_categorical(p_x, q_x), (p_x[rows] * conditional).sum()
+    seen = p_x > 0
+    p_z_given_x = p_xz[seen] / p_x[seen, None]
+    q_z_given_x = q_xz[seen] / q_x[seen, None]
+    conditional = (p_x[seen] * kl_categorical(p_z_given_x, q_z_given_x)).sum()
+    return joint, kl_categorical(p_x, q_x), conditional

@@ -3,11 +3,13 @@
 * ``{notebook-figure} NAME`` (a directive, with the caption as its content) and ``{computed}`NAME``` (a role) place what the topic's
   notebook displayed or computed under that name. They read the outputs committed in the notebook, so nothing is typed twice.
 * Figures are written into the page, not linked: as an ``<img>`` they could not follow the page's colours.
+* ``{course-map}`` draws which chapter needs which, from the ``needs:`` at the head of each chapter's page.
 * MathJax comes from this machine.
 """
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import re
@@ -70,6 +72,42 @@ class Computed(SphinxRole):
         return [nodes.inline(text, text.replace("-", "−"), classes=["vt-computed"])], []
 
 
+class course_map(nodes.General, nodes.Element):
+    """Where the map goes; drawn once every page's title is known."""
+
+
+class CourseMap(SphinxDirective):
+    """A line a chapter, with arcs from each to those that need it."""
+
+    def run(self) -> list[nodes.Node]:
+        self.env.note_reread()
+        return [course_map()]
+
+
+def draw_map(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Replace the placeholder by an SVG with links. Arcs stand on the left, so that titles have a phone's width."""
+    env = app.env
+    chapters = [name for name in env.toctree_includes[env.config.root_doc] if "needs" in env.metadata.get(name, {})]
+    row, left = 40, 26 + 9 * len(chapters)
+    middle = {Path(name).name: row * (i + 0.5) for i, name in enumerate(chapters)}
+    parts = []
+    for name in chapters:
+        end = middle[Path(name).name]
+        for need in json.loads(env.metadata[name]["needs"]):
+            start = middle[need]
+            bulge = 12 + 9 * (end - start) / row
+            parts.append(f'<path d="M{left - 12} {start} C{left - 12 - bulge} {start} {left - 12 - bulge} {end} {left - 12} {end}"/>')
+    for name in chapters:
+        title = html.escape(env.titles[name].astext())
+        url = app.builder.get_relative_uri(docname, name)
+        y = middle[Path(name).name]
+        parts.append(f'<a href="{url}"><circle cx="{left - 8}" cy="{y}" r="6"/><text x="{left + 8}" y="{y + 5}">{title}</text></a>')
+    words = "; ".join(f"{Path(n).name} needs {', '.join(json.loads(env.metadata[n]['needs'])) or 'nothing'}" for n in chapters)
+    svg = f'<svg class="vt-map" role="group" aria-label="Map of the course: {words}" viewBox="0 0 340 {row * len(chapters)}">{"".join(parts)}</svg>'
+    for node in list(doctree.findall(course_map)):
+        node.replace_self(nodes.raw("", svg, format="html"))
+
+
 def framed(svg: str) -> str:
     """An SVG in its frame; one wider than a phone may be scrolled, with the keyboard too."""
     wide = float(re.search(r'width="([\d.]+)pt"', svg)[1]) > 340
@@ -94,6 +132,9 @@ def copy_mathjax(app: Sphinx) -> None:
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
+    app.add_node(course_map)
+    app.add_directive("course-map", CourseMap)
+    app.connect("doctree-resolved", draw_map)
     app.add_directive("notebook-figure", NotebookFigure)
     app.add_role("computed", Computed())
     app.connect("builder-inited", copy_mathjax)

@@ -171,7 +171,10 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
     if isinstance(b, str) or isinstance(a, str):
         return a == b
     a, b = _tensor(a), _tensor(b)
-    return a is not None and a.shape == b.shape and bool(((a - b).abs() <= tolerance * b.abs().clamp(min=1.0)).all())
+    if a is None or a.shape != b.shape:
+        return False
+    near = (a - b).abs() <= tolerance * b.abs().clamp(min=1.0)
+    return bool((near | (a == b) | (a.isnan() & b.isnan())).all())  # infinities equal each other
 
 
 def _describe(case: Case) -> str:

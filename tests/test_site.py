@@ -1,0 +1,120 @@
+"""The built book in a real browser: every page, light and dark, on a desktop and on a phone."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+HTML = ROOT / "_build/html"
+spec = importlib.util.spec_from_file_location("browser_tool", ROOT / "tools/browser.py")
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+FILES = [TOC["root"]] + [f for part in TOC["parts"] for c in part["chapters"] for f in (c["file"], *(s["file"] for s in c.get("sections", [])))]
+PAGES = [f"{file}.html" for file in FILES] + ["search.html", "genindex.html"]
+
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(tool.find() is None, reason="no Chromium or Chrome on this machine")]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    assert HTML.is_dir(), "build the book first: make book"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=tool.find(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+
+
+def open_page(browser, page, width=1280, theme="light"):
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    tab.add_init_script(f"localStorage.setItem('theme', '{theme}'); localStorage.setItem('mode', '{theme}')")
+    tab.faults = []
+    tab.on("console", lambda message: tab.faults.append(message.text) if message.type in ("error", "warning") else None)
+    tab.on("pageerror", lambda error: tab.faults.append(str(error)))
+    tab.on("request", lambda request: tab.faults.append(f"asks {request.url}") if not request.url.startswith(("file:", "data:", "blob:")) else None)
+    tab.on("requestfailed", lambda request: tab.faults.append(f"failed {request.url}"))
+    tab.goto((HTML / page).as_uri())
+    tab.wait_for_function("!window.MathJax || !MathJax.startup || MathJax.startup.document?.state() >= 10", timeout=30_000)
+    return tab
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_works_from_a_file_without_other_hosts(browser, page):
+    tab = open_page(browser, page)
+    try:
+        assert tab.faults == []
+        assert tab.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)") == []
+        raw = "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).map(e => e.textContent)"
+        assert tab.evaluate(raw) == []
+        assert tab.evaluate("[...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.textContent)") == []
+        broken = """[...document.querySelectorAll('main a[href^="#"]')].map(a => a.getAttribute('href'))
+            .filter(h => h.length > 1 && !document.getElementById(decodeURIComponent(h.slice(1))))"""
+        assert tab.evaluate(broken) == []
+        assert "could not be found" not in tab.inner_text("main")
+    finally:
+        tab.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_fits_a_phone(browser, page):
+    tab = open_page(browser, page, width=360)
+    try:
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        cut = """[...document.querySelectorAll('main svg[role=img], main pre, main table, main mjx-container')].filter(e => {
+            let box = e.getBoundingClientRect(); if (!box.width || box.right <= 361) return false;
+            for (let p = e; p; p = p.parentElement) if (/auto|scroll/.test(getComputedStyle(p).overflowX)) return false;
+            return true; }).map(e => e.outerHTML.slice(0, 120))"""
+        assert tab.evaluate(cut) == [], "wider than the phone, and no way to scroll to it"
+    finally:
+        tab.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_accessible(browser, axe, page, theme):
+    tab = open_page(browser, page, theme=theme)
+    try:
+        assert tab.evaluate("document.documentElement.dataset.theme") == theme
+        tab.evaluate(axe)
+        found = tab.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        serious = [(v["id"], [n["html"][:150] for n in v["nodes"]][:3]) for v in found if v["impact"] in ("serious", "critical")]
+        assert serious == []
+    finally:
+        tab.close()
+
+
+def test_a_slider_moves_its_figure(browser):
+    tab = open_page(browser, "book/kl.html")
+    try:
+        group = tab.locator(".vt-frames").first
+        before, text = group.locator(".vt-frame:visible svg").get_attribute("aria-label"), group.locator("output").inner_text()
+        group.locator("input").focus()
+        tab.keyboard.press("ArrowRight")
+        assert group.locator(".vt-frame:visible").count() == 1
+        assert group.locator(".vt-frame:visible svg").get_attribute("aria-label") != before
+        assert group.locator("output").inner_text() != text == before.split(" apart")[0].split()[-1]
+        assert group.locator("input").get_attribute("aria-valuetext") == group.locator("output").inner_text()
+    finally:
+        tab.close()
+
+
+def test_figures_follow_the_theme(browser):
+    colors = []
+    for theme in ("light", "dark"):
+        tab = open_page(browser, "book/kl.html", theme=theme)
+        colors.append(tab.evaluate("getComputedStyle(document.querySelector('.vt-figure svg text')).fill"))
+        tab.close()
+    assert len(set(colors)) == 2
