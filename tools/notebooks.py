@@ -32,7 +32,7 @@ def execute(path: Path) -> str:
     """Run one notebook in place; a line that says how long it took and how large it is."""
     started = time.perf_counter()
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}).execute()
+    NotebookClient(notebook, timeout=TIMEOUT, kernel_name="python3", coalesce_streams=True, resources={"metadata": {"path": str(path.parent)}}).execute()
     text = nbformat.writes(normalise(notebook, path.stem)) + "\n"
     path.write_text(text, encoding="utf-8")
     return f"{path.relative_to(ROOT)}: {time.perf_counter() - started:.0f} s, {len(text.encode()) / 1000:.0f} kB"

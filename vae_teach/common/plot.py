@@ -100,7 +100,8 @@ def svg(fig: Figure) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", text, flags=re.S)
     text = re.sub(r' id="[a-zA-Z0-9.]+_\d+"', "", text)  # numbered groups: nothing refers to them, and pages repeat them
     text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
-    text = re.sub(r"(?<=[\d\s.-])(\d+\.\d{2})\d+", r"\1", text)  # a hundredth of a point is finer than any screen
+    # A hundredth of a point is finer than any screen. Only in attributes: numbers in words keep their digits.
+    text = re.sub(r'="[^"]*"', lambda value: re.sub(r"(?<=[\d\s.-])(\d+\.\d{2})\d+", r"\1", value[0]), text)
     text = re.sub(r">\s+<", "><", text)
     text = re.sub(r"\s*\n\s*", " ", text)  # a notebook file would spend a line, indented, on each of them
     text = text.replace("'DejaVu Sans'", "'DejaVu Sans',Verdana,sans-serif")  # the two share their widths

@@ -86,7 +86,10 @@ class NonFiniteLoss(FloatingPointError):
 
 @dataclass
 class History:
-    """One row an epoch: averages over the images, in nats an image, and the seconds the epoch took."""
+    """One row an epoch: averages over the images, in nats an image, and the seconds the epoch took.
+
+    ``elbo`` is reconstruction minus KL, whatever weight the KL had in training, so that runs can be compared.
+    """
 
     rows: list[dict[str, float]] = field(default_factory=list)
 
@@ -184,38 +187,36 @@ def fit(
 
 def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]:
     model.train()
-    order = torch.randperm(len(data)).to(data.images.device)
-    steps = math.ceil(len(data) / recipe.batch_size)
-    sums = torch.zeros(3, device=data.images.device)
-    beta = recipe.beta_at(epoch)
-    for step, index in enumerate(order.split(recipe.batch_size)):
-        beta = recipe.beta_at(epoch + step / steps)
+    device = data.images.device
+    order = torch.randperm(len(data)).to(device).split(recipe.batch_size)
+    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
+    sums = torch.zeros(2, device=device)
+    for step, index in enumerate(order):
+        beta = recipe.beta_at(epoch + step / len(order))
         x = data.batch(index)
         if recipe.binarize:
             x = torch.bernoulli(x)
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
+        with half:
             bound = model.elbo(x, beta=beta, free_bits=recipe.free_bits, validate=False)
         loss = -recipe.loss_scale * bound.elbo.mean()
+        sums += torch.stack([bound.reconstruction.detach(), bound.kl.detach()]).sum(1)
+        # Looking at a number waits for the device; an accelerator is asked once in 50 steps, and its sums remember.
+        if device.type == "cpu" or step % 50 == 49 or step == len(order) - 1:
+            if not math.isfinite(loss.item() if device.type == "cpu" else sums.sum().item()):
+                raise NonFiniteLoss(_first_fault(bound, sums, epoch, step))
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        terms = torch.stack([bound.elbo.detach().sum(), bound.reconstruction.detach().sum(), bound.kl.detach().sum()])
-        # The test waits for the device, so an accelerator makes it once in 50 steps and looks at the running sums.
-        sums += terms
-        if x.device.type == "cpu" or step % 50 == 49 or step == steps - 1:
-            _stop_if_not_finite(sums, epoch, step)
         optimizer.step()
         bar.update()
-    elbo, reconstruction, kl = (sums / len(data)).tolist()
-    return {"elbo": elbo, "reconstruction": reconstruction, "kl": kl, "beta": beta}
+    reconstruction, kl = (sums / len(data)).tolist()
+    return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "beta": beta}
 
 
-def _stop_if_not_finite(sums: torch.Tensor, epoch: int, step: int) -> None:
-    if bool(torch.isfinite(sums).all()):
-        return
-    values = dict(zip(("reconstruction", "kl", "elbo"), sums[[1, 2, 0]].tolist()))
+def _first_fault(bound, sums: torch.Tensor, epoch: int, step: int) -> str:
+    values = {"reconstruction": sums[0].item(), "kl": sums[1].item(), "elbo": bound.elbo.sum().item()}
     term = next(name for name, value in values.items() if not math.isfinite(value))
-    raise NonFiniteLoss(
+    return (
         f"the {term} term became {values[term]} in epoch {epoch + 1}, at step {step + 1}; nothing was saved after it. "
         "Usual causes: exp(log_var) overflowing (float32 above 88), too large a learning rate, images that hold NaN."
     )
