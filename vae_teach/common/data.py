@@ -88,7 +88,8 @@ _SHA256 = {
 }
 _FOLDERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST"}  # torchvision's names, so that its folders can be shared
 _DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-NAMES = ("fashion_mnist", "mnist", "digits", "shapes")
+DOWNLOADABLE = tuple(_FOLDERS)
+NAMES = (*DOWNLOADABLE, "digits", "shapes")
 
 
 def load(name: str, split: str = "train", *, fallback: bool = False, download: bool = True) -> ImageData:

@@ -39,7 +39,7 @@ def topic(slug: str) -> ModuleType:
     return importlib.import_module(f"vae_teach.{slug}")
 
 
-def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | None = None, progress: bool = True) -> train.History:
+def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | None = None, progress: bool = True, say=lambda line: None) -> train.History:
     """Train a topic's model by its recipe, or go on where an interrupted run stopped.
 
     ``folder`` receives ``checkpoint.safetensors`` (after every epoch), ``history.json``, ``history.svg`` and, every
@@ -47,6 +47,7 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
 
     Args:
         epochs: other than the recipe's number.
+        say: is told what data and which run this is.
     """
     module, folder = topic(slug), Path(folder)
     recipe = module.RECIPE if epochs is None else replace(module.RECIPE, epochs=epochs)
@@ -56,13 +57,18 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
         torch.manual_seed(recipe.seed)
         model = module.build(images.shape)
 
+    path = folder / "checkpoint.safetensors"
+    say(f"{slug} on {images.name} ({len(images)} images, {images.source}), {recipe.epochs} epochs on {choose(device)}")
+    if path.exists():
+        say(f"going on after epoch {len(checkpoint.read(path)[1].get('history', []))} of {path}")
+
     def after_epoch(epoch: int, model: torch.nn.Module) -> None:
         if epoch % SAMPLES_EVERY == 0 or epoch == recipe.epochs:
             save_grid(folder / f"samples_{epoch:03d}.png", samples(model))
 
     history = train.fit(
         model, images, recipe, validation=held_out, device=device, progress=progress,
-        checkpoint_path=folder / "checkpoint.safetensors", after_epoch=after_epoch,
+        checkpoint_path=path, after_epoch=after_epoch,
     )  # fmt: skip
     history.save(folder / "history.json")
     from vae_teach.common import plot
