@@ -46,22 +46,23 @@ def recipe_loss(
     log_var: Float[Tensor, "B K"],
     kl_weight: float = KL_WEIGHT,
 ) -> Float[Tensor, ""]:
-    """The loss as it circulates (fashion-mnist-loss): one number, in no unit.
+    """The loss as it circulates (fashion-mnist-loss): one number, no unit.
 
     Args:
-        y, y_hat: images and reconstructions in [-1, 1]; ``y_hat`` comes from a Tanh.
-        kl_weight: the factor in front of the KL, which is in nats an image.
+        y, y_hat: images and reconstructions (from a Tanh) in [-1, 1].
+        kl_weight: the factor in front of the KL, in nats an image.
     """
     error = F.mse_loss(y_hat, y)  # mean over batch and pixels
     return error + kl_weight * kl_standard_normal(mu, log_var).mean()
 
 
 def sigma_of_weight(kl_weight: float, pixels: int = 784) -> float:
-    r"""The decoder's standard deviation, in [0, 1] pixel units, that a KL weight means.
+    r"""The decoder's standard deviation that a KL weight means.
 
-    :func:`recipe_loss` with weight :math:`\lambda` is :math:`-\lambda` times the ELBO,
-    up to a constant, when :math:`\sigma_y^2=\lambda D/2` (fashion-mnist-sigma). That is
-    for pixels :math:`y=2x-1`; halving the range halves sigma.
+    :func:`recipe_loss` with weight :math:`\lambda` is :math:`-\lambda` times
+    the ELBO, up to a constant, when :math:`\sigma_y^2=\lambda D/2`
+    (fashion-mnist-sigma). That is for pixels :math:`y=2x-1`; in [0, 1] units,
+    which are returned, sigma is half as large.
 
     Raises:
         ValueError: the weight or the number of pixels is not positive.
@@ -91,7 +92,7 @@ def _check_weight(kl_weight: float, pixels: int) -> None:
 
 
 class ConvEncoder(nn.Sequential):
-    """Convolutions 28 → 14 → 7 → 4 → 2 → 2, then mu beside log_var, ``(B, 2K)``."""
+    """28 → 14 → 7 → 4 → 2 → 2, then mu beside log_var, ``(B, 2K)``."""
 
     def __init__(self, latent: int):
         layers, width = [Rescale(2.0, -1.0)], 1  # [0, 1] to [-1, 1]
@@ -102,24 +103,25 @@ class ConvEncoder(nn.Sequential):
                 nn.LeakyReLU(),
             ]
             width = channels
-        super().__init__(*layers, nn.Flatten(), nn.Linear(width * 4, 2 * latent))
+        head = nn.Linear(width * 4, 2 * latent)
+        super().__init__(*layers, nn.Flatten(), head)
 
 
 class ConvDecoder(nn.Sequential):
-    """The mirror, by transposed convolutions: 2 → 2 → 4 → 7 → 14 → 28.
+    """The mirror, 2 → 2 → 4 → 7 → 14 → 28; puts out ``(B, P, 28, 28)``.
 
-    Puts out ``(B, P, 28, 28)``. The last Rescale is the recipe's Tanh in disguise:
-    (tanh a + 1) / 2 = sigmoid(2a), and the likelihood applies the sigmoid.
+    The last Rescale is the recipe's Tanh in disguise: (tanh a + 1) / 2 is
+    sigmoid(2a), and the likelihood applies the sigmoid.
     """
 
     def __init__(self, latent: int, n_params: int):
         widths = (*CHANNELS[::-1], CHANNELS[0])
-        extras = (0, 1, 0, 1, 1)  # 4 → 7 and 4 → 8 are both mirrors of a stride of 2
-        layers = [nn.Linear(latent, widths[0] * 4), nn.Unflatten(1, (widths[0], 2, 2))]
-        for i, (stride, extra) in enumerate(zip(STRIDES[::-1], extras)):
+        strides, extras = STRIDES[::-1], (0, 1, 0, 1, 1)  # 4 → 7, not 4 → 8
+        layers = [nn.Linear(latent, widths[0] * 4), nn.Unflatten(1, (-1, 2, 2))]
+        for i, (stride, extra) in enumerate(zip(strides, extras)):
             before, after = widths[i : i + 2]
             layers += [
-                nn.ConvTranspose2d(before, after, 3, stride, 1, output_padding=extra),
+                nn.ConvTranspose2d(before, after, 3, stride, 1, extra),
                 nn.BatchNorm2d(after),
                 nn.LeakyReLU(),
             ]
@@ -197,16 +199,16 @@ def best_sigma(model: VAE, x: Float[Tensor, "B C H W"]) -> float:
 
 
 class BinnedNormal(Normal):
-    r"""A Gaussian cut into 256 bins, one a grey level: a probability, not a density.
+    r"""A Gaussian cut into 256 bins, one a grey level (fashion-mnist-bins).
 
-    The bins are 1/255 wide; the first and the last reach to infinity, so that the
-    probabilities of the levels sum to one (fashion-mnist-bins).
+    The bins are 1/255 wide; the first and the last reach to infinity, so that
+    the probabilities of the levels sum to one.
     """
 
     def log_prob(self, value: Tensor) -> Tensor:
         upper = (value + 1 / 510 - self.loc) / self.scale
         lower = (value - 1 / 510 - self.loc) / self.scale
-        # Φ(b) - Φ(a) = Φ(-a) - Φ(-b): take the side on which neither is nearly one.
+        # Φ(b) - Φ(a) = Φ(-a) - Φ(-b): take the side on which neither is near 1.
         a = torch.special.log_ndtr(torch.where(lower > 0, -upper, lower))
         b = torch.special.log_ndtr(torch.where(lower > 0, -lower, upper))
         inside = b + torch.log(-torch.expm1(a - b))

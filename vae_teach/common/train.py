@@ -70,8 +70,9 @@ class Recipe:
         require.at_least(self.weight_decay, 0, "weight_decay")
         if not isinstance(self.beta, Warmup):
             require.at_least(self.beta, 0, "beta")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr must be a positive number, got {self.lr!r}.")
+        for name in ("lr", "loss_scale"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be a positive number, got {getattr(self, name)!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision must be 'float32' or 'bfloat16', got {self.precision!r}.")
 

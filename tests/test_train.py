@@ -1,0 +1,186 @@
+"""The training loop: reproducible, resumable after kill -9 with the same bits, and stopped by the first bad number."""
+
+import math
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vae_teach import vae
+from vae_teach.common import checkpoint, data, train
+
+RECIPE = train.Recipe(epochs=3, batch_size=64, binarize=True, beta=train.Warmup(0.0, 1.0, 2.0))
+
+
+def small(seed=0, **options):
+    torch.manual_seed(seed)
+    return vae.mlp_vae((1, 8, 8), hidden=16, latent=3, **options)
+
+
+def bits(model):
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def without_seconds(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history.rows]
+
+
+def run(digits, model=None, recipe=RECIPE, **options):
+    model = model or small()
+    return model, train.fit(model, digits, recipe, progress=False, device="cpu", **options)
+
+
+def test_training_climbs_and_is_recorded(digits):
+    test = data.load("digits", "test")
+    model, history = run(digits, recipe=replace(RECIPE, epochs=8), validation=test)
+    assert history["epoch"] == list(range(1, 9))
+    assert history["elbo"][-1] > history["elbo"][0] + 3
+    assert history["validation_elbo"][-1] == train.evaluate(model, test, binarize=True)["elbo"]
+    for row in history.rows:
+        assert row["elbo"] == pytest.approx(row["reconstruction"] - row["kl"], abs=1e-4)
+    assert history["beta"][0] < 1 == history["beta"][-1]
+
+
+def test_the_seed_decides_and_the_callers_random_state_is_left_alone(digits):
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    models = [run(digits, small())[0] for _ in range(2)]
+    other, _ = run(digits, small(), replace(RECIPE, seed=1))
+    train.evaluate(other, digits)
+    torch.manual_seed(123)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert same(bits(models[0]), bits(models[1]))
+    assert not same(bits(models[0]), bits(other))
+
+
+def test_random_state_is_restored_by_fit(digits):
+    model = small()
+    before = torch.get_rng_state()
+    run(digits, model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_resumed_run_ends_with_the_same_bits(digits, tmp_path):
+    whole, history = run(digits)
+    path = tmp_path / "checkpoint.safetensors"
+    run(digits, recipe=replace(RECIPE, epochs=1), checkpoint_path=path)
+    resumed, resumed_history = run(digits, small(seed=99), checkpoint_path=path)
+    assert same(bits(whole), bits(resumed))
+    assert without_seconds(history) == without_seconds(resumed_history)
+    again, _ = run(digits, small(seed=98), checkpoint_path=path)
+    assert same(bits(again), bits(whole)), "a finished run is only loaded"
+
+
+def test_killed_at_twenty_random_steps_it_resumes_bit_for_bit(tmp_path):
+    """kill -9 at 20 random steps, and at 5 moments while a checkpoint is being written."""
+    harness = Path(__file__).with_name("kill_harness.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, str(harness), str(tmp_path)], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1] == "25 kills, 25 resumed bit for bit"
+
+
+@pytest.mark.parametrize("what", ["recipe", "data", "model"])
+def test_a_checkpoint_of_another_run_is_refused_and_kept(digits, tmp_path, what):
+    path = tmp_path / "checkpoint.safetensors"
+    run(digits, recipe=replace(RECIPE, epochs=1), checkpoint_path=path)
+    before = path.read_bytes()
+    recipe = replace(RECIPE, lr=0.5) if what == "recipe" else RECIPE
+    images = digits.take(slice(0, 100)) if what == "data" else digits
+    torch.manual_seed(0)
+    model = vae.mlp_vae((1, 8, 8), hidden=17, latent=3) if what == "model" else small()
+    message = "another model" if what == "model" else "belongs to another run"
+    with pytest.raises(checkpoint.CheckpointError, match=message):
+        run(images, model, recipe, checkpoint_path=path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("term", ["reconstruction", "kl"])
+def test_the_first_bad_number_stops_training_and_is_named(digits, tmp_path, term):
+    model, path, steps = small(), tmp_path / "checkpoint.safetensors", math.ceil(len(digits) / 64)
+    honest, calls = model.elbo, []
+
+    def poisoned(x, **options):
+        calls.append(1)
+        bound = honest(x, **options)
+        if len(calls) == steps + 5:
+            bad = bound._replace(**{term: getattr(bound, term) + math.inf})
+            return bad._replace(elbo=bad.reconstruction - bad.kl)
+        return bound
+
+    model.elbo = poisoned
+    with pytest.raises(train.NonFiniteLoss, match=f"the {term} term became -?inf in epoch 2, at step 5"):
+        run(digits, model, checkpoint_path=path)
+    assert len(calls) == steps + 5
+    assert len(checkpoint.read(path)[1]["history"]) == 1
+    assert all(torch.isfinite(v).all() for v in model.state_dict().values()), "stopped before the update"
+
+
+def test_overflow_of_log_var_is_caught(digits):
+    model = small()
+    with torch.no_grad():
+        model.encoder[-1].bias[3:] = 200.0  # exp overflows float32 above 88
+    with pytest.raises(train.NonFiniteLoss, match="exp\\(log_var\\)"):
+        run(digits, model)
+
+
+@given(st.floats(0, 10), st.floats(0, 10), st.floats(0, 50), st.floats(0, 100))
+def test_warmup_stays_between_its_ends_and_arrives(start, end, epochs, now):
+    w = train.Warmup(start, end, epochs)
+    assert min(start, end) - 1e-9 <= w(now) <= max(start, end) + 1e-9
+    assert w(epochs) == pytest.approx(end)
+    assert epochs == 0 or w(0) == start
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: train.Recipe(epochs=-1), "epochs must be at least 0"),
+        (lambda: train.Recipe(epochs=1, batch_size=0), "batch_size must be at least 1"),
+        (lambda: train.Recipe(epochs=1, beta=-0.1), "beta must be at least 0"),
+        (lambda: train.Recipe(epochs=1, beta=math.nan), "beta must be at least 0"),
+        (lambda: train.Recipe(epochs=1, lr=0.0), "lr must be a positive number"),
+        (lambda: train.Recipe(epochs=1, lr=math.nan), "lr must be a positive number"),
+        (lambda: train.Recipe(epochs=1, loss_scale=0.0), "loss_scale must be a positive number"),
+        (lambda: train.Recipe(epochs=1, free_bits=-1.0), "free_bits must be at least 0"),
+        (lambda: train.Recipe(epochs=1, precision="float8"), "precision must be"),
+        (lambda: train.Warmup(-1, 1, 3), "start must be at least 0"),
+    ],
+)  # fmt: skip
+def test_bad_recipes_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_no_images_and_no_device_are_named(digits):
+    with pytest.raises(ValueError, match="holds no images"):
+        run(digits.take(slice(0, 0)))
+    with pytest.raises(ValueError, match="not on this machine"):
+        train.fit(small(), digits, RECIPE, device="xpu", progress=False)
+
+
+def test_history_survives_a_file_and_plots(digits, tmp_path):
+    _, history = run(digits)
+    history.save(tmp_path / "history.json")
+    assert train.History.load(tmp_path / "history.json").rows == history.rows
+    from vae_teach.common import plot
+
+    assert plot.svg(history.plot()).startswith("<svg")
+
+
+def test_importing_the_package_is_quick():
+    """At most 0.3 s over importing torch: the least of five measurements of each."""
+    modules = "vae_teach, vae_teach.kl, vae_teach.vae, vae_teach.fashion_mnist, vae_teach.common.train, vae_teach.common.data"
+    script = f"import time; import torch; t = time.perf_counter(); import {modules}; print(time.perf_counter() - t)"
+    times = [float(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout) for _ in range(5)]
+    assert min(times) <= 0.3, times
