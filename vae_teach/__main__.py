@@ -19,7 +19,15 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = _parser().parse_args(argv)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"note: {message}", file=sys.stderr)
+        told: set[str] = set()
+
+        def tell(message, *_, **__) -> None:
+            if str(message) not in told:
+                print(f"note: {message}", file=sys.stderr)
+            told.add(str(message))
+
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = tell
         try:
             return arguments.run(arguments)
         except KeyboardInterrupt:

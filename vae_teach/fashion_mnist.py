@@ -216,7 +216,7 @@ class BinnedNormal(Normal):
         outer = torch.special.log_ndtr(torch.where(first, upper, -lower))
         return torch.where(first | last, outer, inside)
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         return (super().sample(sample_shape).clamp(0, 1) * 255).round() / 255
 
 

@@ -193,7 +193,7 @@ def find(name: str, *, download: bool = True) -> Path:
         try:
             return _download(name)
         except Exception as error:  # whatever stopped torchvision, the next place may still serve
-            tried.append(f"download ({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else 'no reason given'})")
+            tried.append(f"download ({type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'})")
     if name == "fashion_mnist" and _complete(name, _DEBIAN):
         return _DEBIAN
     raise NotFound(

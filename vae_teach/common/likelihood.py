@@ -99,7 +99,7 @@ class DiscretizedLogistic(Distribution):
     def mean(self) -> Tensor:
         return self.loc
 
-    def sample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         with torch.no_grad():
             u = torch.rand(self._extended_shape(sample_shape), device=self.loc.device).clamp(1e-6, 1 - 1e-6)
             x = self.loc + self.log_scale.exp() * torch.logit(u)
