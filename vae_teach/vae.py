@@ -55,7 +55,7 @@ class VAE(nn.Module):
 
     def posterior(self, x: Images) -> tuple[Codes, Codes]:
         r"""The inference network: mu and log_var, :math:`\ln\sigma^2`."""
-        mu, log_var = self.encoder(x).float().chunk(2, dim=-1)
+        mu, log_var = _widen(self.encoder(x)).chunk(2, dim=-1)
         return mu, log_var
 
     def encode(self, x: Images) -> Distribution:
@@ -65,7 +65,7 @@ class VAE(nn.Module):
 
     def decode(self, z: Float[Tensor, "*M K"]) -> Distribution:
         r"""p(x|z), batch shape of ``z`` without K, event ``(C, H, W)``."""
-        out = self.decoder(z.reshape(-1, self.latent)).float()
+        out = _widen(self.decoder(z.reshape(-1, self.latent)))
         return self.likelihood.distribution(out.reshape(*z.shape[:-1], *out.shape[1:]))
 
     @property
@@ -219,6 +219,11 @@ def mlp_vae(
 def build(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
     """The model of this topic for images of this shape."""
     return mlp_vae(shape)
+
+
+def _widen(t: Tensor) -> Tensor:
+    # Autocast networks answer in bfloat16; the terms of the bound need more digits.
+    return t.float() if t.dtype == torch.bfloat16 else t
 
 
 def check_images(x: Tensor) -> Tensor:
