@@ -367,8 +367,8 @@ def test_shipped_results_are_complete_and_agree_with_each_other():
     assert facts["seconds"] == pytest.approx(sum(history["seconds"]), abs=1)
     assert history["elbo"][-1] > history["elbo"][0] and len(history["validation_elbo"]) == len(history)
     wanted = {f"samples_{epoch:03d}.png" for epoch in range(10, facts["epochs_done"] + 1, 10)}
-    assert {path.name for path in folder.iterdir()} == wanted | {"weights.safetensors", "history.json", "recipe.json"}
-    for name in wanted:
+    assert {path.name for path in folder.iterdir()} == wanted | {"weights.safetensors", "history.json", "recipe.json", "latest.png"}
+    for name in {*wanted, "latest.png"}:
         image = Image.open(folder / name)
         assert image.size == (280, 280) and image.mode == "L" and np.asarray(image).std() > 20
     assert (folder / "weights.safetensors").stat().st_size <= 8_000_000
@@ -386,6 +386,8 @@ def test_shipped_weights_load_in_evaluation_mode_and_score_what_they_say():
         images = data.digits("test", size=28)
         assert train.evaluate(model, images)["elbo"] < said["elbo"]
         return
+    grid = runs.mosaic(runs.samples(model)).astype(int)
+    assert np.abs(grid - np.asarray(Image.open(fm.shipped() / "latest.png")).astype(int)).max() <= 2
     got = train.evaluate(model, images.take(slice(0, 1000)))
     assert got == pytest.approx(said, abs=0.1)
     whole = facts["score"]["all 10000 test images"]
@@ -411,7 +413,7 @@ def test_shipping_a_run(tiny_run, tmp_path):
     for words in ("one machine", "another machine"):  # the second time it replaces
         facts = tool.ship("fashion_mnist", tiny_run, target, words)
         assert facts == json.loads((target / "recipe.json").read_text()) and facts["device"] == words
-    assert sorted(p.name for p in target.iterdir()) == ["history.json", "recipe.json", "samples_001.png", "samples_002.png", "weights.safetensors"]
+    assert sorted(p.name for p in target.iterdir()) == ["history.json", "latest.png", "recipe.json", "samples_001.png", "samples_002.png", "weights.safetensors"]
     assert [p.name for p in target.parent.iterdir()] == ["fashion_mnist"], "nothing left beside it"
     tensors, meta = checkpoint.read(target / "weights.safetensors")
     assert meta == facts and facts["epochs_done"] == 2 and facts["recipe"]["epochs"] == 400

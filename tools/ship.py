@@ -3,7 +3,8 @@
 usage: python tools/ship.py SLUG RUN_FOLDER [--device "2 CPU cores"] [--to FOLDER]
 
 Reads the run's checkpoint and sample grids (a run that is still going may be shipped too) and writes, into
-``vae_teach/results/SLUG``: ``weights.safetensors`` (half precision, no optimiser), ``history.json``, ``recipe.json`` and the grids.
+``vae_teach/results/SLUG``: ``weights.safetensors`` (half precision, no optimiser), ``history.json``, ``recipe.json``, the grids, and ``latest.png``,
+the same grid drawn from the shipped weights.
 The new folder replaces the old one only when it is complete.
 """
 
@@ -75,6 +76,7 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
             raise ShipError(f"the weights take {weights.stat().st_size / 1e6:.1f} MB, more than {LARGEST / 1e6:.0f}.")
         history.save(fresh / "history.json")
         checkpoint.write_atomically(fresh / "recipe.json", lambda path: path.write_text(json.dumps(facts, indent=2) + "\n"))
+        runs.save_grid(fresh / "latest.png", runs.samples(model))
         for path in grids:
             shutil.copyfile(path, fresh / path.name)
         if target.exists():
