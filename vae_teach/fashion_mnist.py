@@ -141,7 +141,7 @@ class Rescale(nn.Module):
 
 
 def conv_vae(latent: int = 64, likelihood: Likelihood | None = None) -> VAE:
-    """The convolutional VAE; by default the Gaussian that :data:`KL_WEIGHT` means."""
+    """The convolutional VAE; by default the Gaussian that ``KL_WEIGHT`` means."""
     likelihood = likelihood or gaussian(sigma_of_weight(KL_WEIGHT))
     decoder = ConvDecoder(latent, likelihood.n_params)
     return VAE(ConvEncoder(latent), decoder, likelihood, latent)

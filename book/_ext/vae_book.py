@@ -131,12 +131,40 @@ def copy_mathjax(app: Sphinx) -> None:
     copy_asset_file(str(package / "static" / MATHJAX), str(target))
 
 
+def drop_thebe(app: Sphinx, config) -> None:
+    """Unhook sphinx_thebe, which Jupyter Book always loads: its buttons need other hosts."""
+    for handlers in app.events.listeners.values():
+        handlers[:] = [h for h in handlers if not h.handler.__module__.startswith("sphinx_thebe")]
+    app.registry.css_files[:] = [entry for entry in app.registry.css_files if "thebe" not in entry[0]]
+
+
+#: What the theme and the bibliography write, and what screen readers need in its place.
+MENDED = {
+    "<details><summary><span": '<details><summary aria-label="Sections"><span',
+    '<details open="open"><summary><span': '<details open="open"><summary aria-label="Sections"><span',
+    '<div role="list" class="citation-list">': '<div class="citation-list">',
+}
+
+
+def mend_html(app: Sphinx, exception: Exception | None) -> None:
+    """Apply :data:`MENDED` to every page."""
+    if exception is None and app.builder.format == "html":
+        for path in Path(app.outdir).rglob("*.html"):
+            text = mended = path.read_text(encoding="utf-8")
+            for old, new in MENDED.items():
+                mended = mended.replace(old, new)
+            if mended != text:
+                path.write_text(mended, encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.add_node(course_map)
     app.add_directive("course-map", CourseMap)
     app.connect("doctree-resolved", draw_map)
     app.add_directive("notebook-figure", NotebookFigure)
     app.add_role("computed", Computed())
+    app.connect("config-inited", drop_thebe, priority=100)
+    app.connect("build-finished", mend_html)
     app.connect("builder-inited", copy_mathjax)
     app.add_node(nodes.image, override=True, html=(visit_image, lambda self, node: None))
     app.config.mathjax_path = MATHJAX

@@ -96,7 +96,7 @@ def load(name: str, split: str = "train", *, fallback: bool = False, download: b
     """A data set by name.
 
     Args:
-        name: one of :data:`NAMES`.
+        name: one of ``NAMES``.
         split: ``"train"`` or ``"test"``.
         fallback: where ``name`` cannot be had, return the 8×8 digits enlarged to 28×28 instead, and say so in a warning.
         download: let torchvision try the network.
