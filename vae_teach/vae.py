@@ -105,8 +105,9 @@ class VAE(nn.Module):
         p_x_given_z = self.decode(z)  # p(x|z)
         reconstruction = p_x_given_z.log_prob(x).mean(0)  # E_q ln p(x|z)
         kl = kl_standard_normal_terms(mu, log_var)  # KL(q(z|x) ‖ p(z)), by dimension
-        cost = free_bits_cost(kl, free_bits) if free_bits else kl.sum(-1)
-        return Bound(reconstruction - beta * cost, reconstruction, kl.sum(-1))
+        total = kl.sum(-1)
+        cost = free_bits_cost(kl, free_bits) if free_bits else total
+        return Bound(reconstruction - beta * cost, reconstruction, total)
 
     @torch.no_grad()
     def sample(self, n: int) -> Images:

@@ -38,14 +38,18 @@ def bernoulli() -> Likelihood:
 
     On grey x in (0, 1) the same expression is a cross-entropy, a useful loss, but no likelihood of anything.
     """
-    return Likelihood("bernoulli", 1, lambda out: Independent(Pixels(logits=out, validate_args=False), 3), is_density=False)
+    return Likelihood("bernoulli", 1, BinaryImages, is_density=False)
 
 
-class Pixels(Bernoulli):
-    r"""torch's Bernoulli, its log-probability written as :math:`x\ell-\ln(1+e^\ell)`: fewer passes over the pixels."""
+class BinaryImages(Independent):
+    r"""Independent Bernoulli pixels, with :math:`\ln p=\sum_i x_i\ell_i-\ln(1+e^{\ell_i})` in two passes over them."""
+
+    def __init__(self, logits: Tensor):
+        super().__init__(Bernoulli(logits=logits, validate_args=False), 3, validate_args=False)
 
     def log_prob(self, value: Tensor) -> Tensor:
-        return value * self.logits - F.softplus(self.logits)
+        logits = self.base_dist.logits.flatten(-3)
+        return torch.linalg.vecdot(value.flatten(-3), logits) - F.softplus(logits).sum(-1)
 
 
 def continuous_bernoulli() -> Likelihood:

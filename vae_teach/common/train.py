@@ -191,7 +191,7 @@ def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]
     device = data.images.device
     order = torch.randperm(len(data)).to(device).split(recipe.batch_size)
     half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    sums = torch.zeros(2, device=device)
+    reconstructions, kls = [], []
     for step, index in enumerate(order):
         beta = recipe.beta_at(epoch + step / len(order))
         x = data.batch(index)
@@ -200,27 +200,30 @@ def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]
         with half:
             bound = model.elbo(x, beta=beta, free_bits=recipe.free_bits, validate=False)
         loss = -recipe.loss_scale * bound.elbo.mean()
-        sums += torch.stack([bound.reconstruction.detach(), bound.kl.detach()]).sum(1)
-        # Looking at a number waits for the device; an accelerator is asked once in 50 steps, and its sums remember.
+        reconstructions.append(bound.reconstruction.detach())
+        kls.append(bound.kl.detach())
+        # Looking at a number waits for the device, so an accelerator is asked once in 50 steps. The record remembers.
         if device.type == "cpu" or step % 50 == 49 or step == len(order) - 1:
-            if not math.isfinite(loss.item() if device.type == "cpu" else sums.sum().item()):
-                raise NonFiniteLoss(_first_fault(bound, sums, epoch, step))
+            if not math.isfinite(loss.item()):
+                raise NonFiniteLoss(_first_fault(reconstructions, kls, epoch))
 
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         bar.update()
-    reconstruction, kl = (sums / len(data)).tolist()
+    reconstruction, kl = (torch.cat(terms).cpu().double().mean().item() for terms in (reconstructions, kls))
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "beta": beta}
 
 
-def _first_fault(bound, sums: torch.Tensor, epoch: int, step: int) -> str:
-    values = {"reconstruction": sums[0].item(), "kl": sums[1].item(), "elbo": bound.elbo.sum().item()}
-    term = next(name for name, value in values.items() if not math.isfinite(value))
-    return (
-        f"the {term} term became {values[term]} in epoch {epoch + 1}, at step {step + 1}; nothing was saved after it. "
-        "Usual causes: exp(log_var) overflowing (float32 above 88), too large a learning rate, images that hold NaN."
-    )
+def _first_fault(reconstructions: list[torch.Tensor], kls: list[torch.Tensor], epoch: int) -> str:
+    for step, terms in enumerate(zip(reconstructions, kls)):
+        for name, values in zip(("reconstruction", "kl"), terms):
+            if not math.isfinite(total := values.sum().item()):
+                return (
+                    f"the {name} term became {total} in epoch {epoch + 1}, at step {step + 1}; nothing was saved after it. "
+                    "Usual causes: exp(log_var) overflowing (float32 above 88), too large a learning rate, images that hold NaN."
+                )
+    return f"the elbo term became infinite in epoch {epoch + 1} although its parts are finite; beta or the free bits are too large."
 
 
 def _seed(seed: int, epoch: int) -> int:
