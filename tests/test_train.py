@@ -63,6 +63,19 @@ def test_the_seed_decides_and_the_callers_random_state_is_left_alone(digits):
     assert not same(bits(models[0]), bits(other))
 
 
+def test_every_epoch_has_an_order_and_noise_of_its_own(digits):
+    model, seen = small(), []
+    honest = model.elbo
+    model.elbo = lambda x, **options: (seen.append((x.clone(), torch.get_rng_state())), honest(x, **options))[1]
+    run(digits, model, replace(RECIPE, binarize=False))
+    steps = math.ceil(len(digits) / 64)
+    first = [seen[epoch * steps] for epoch in range(3)]
+    assert not torch.equal(first[0][0], first[1][0]) and not torch.equal(first[1][0], first[2][0])
+    assert not torch.equal(first[0][1], first[1][1])
+    shown = torch.cat([x for x, _ in seen[:steps]]).sum((1, 2, 3)).sort().values
+    assert torch.equal(shown, digits.batch().sum((1, 2, 3)).sort().values), "an epoch shows every image once"
+
+
 def test_random_state_is_restored_by_fit(digits):
     model = small()
     before = torch.get_rng_state()
