@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +35,36 @@ def test_model_optimizer_and_facts_come_back(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values()))
     for a, b in zip(optimizer.state_dict()["state"].values(), other_optimizer.state_dict()["state"].values()):
         assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_moments_come_back_in_the_layout_of_their_weights(tmp_path):
+    """Fused Adam pairs a weight with the moment at the same place in memory."""
+
+    def stepped_conv():
+        torch.manual_seed(0)
+        conv = torch.nn.Conv2d(3, 5, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(conv.parameters(), fused=True)
+        conv(torch.rand(2, 3, 6, 6)).square().sum().backward()
+        optimizer.step()
+        return conv, optimizer
+
+    conv, optimizer = stepped_conv()
+    checkpoint.save(tmp_path / "a.safetensors", conv, optimizer)
+    other, other_optimizer = stepped_conv()
+    checkpoint.restore(tmp_path / "a.safetensors", other, other_optimizer)
+    for key in ("exp_avg", "exp_avg_sq"):
+        was, moment = optimizer.state[conv.weight][key], other_optimizer.state[other.weight][key]
+        assert torch.equal(was, moment) and was.stride() == moment.stride() == other.weight.stride()
+
+
+def test_an_optimizer_of_fewer_tensors_is_refused(tmp_path):
+    model, optimizer = stepped()
+    checkpoint.save(tmp_path / "a.safetensors", model, optimizer)
+    other = small()
+    before = {k: v.clone() for k, v in other.state_dict().items()}
+    with pytest.raises(checkpoint.CheckpointError, match="holds the optimiser of 8 tensors, this one has 4"):
+        checkpoint.restore(tmp_path / "a.safetensors", other, torch.optim.Adam(other.encoder.parameters()))
+    assert all(torch.equal(before[k], v) for k, v in other.state_dict().items())
 
 
 def test_half_precision_is_half_the_size_and_near(tmp_path):
@@ -86,31 +117,42 @@ def test_a_missing_file_and_a_strangers_file_are_named(tmp_path):
     from safetensors.torch import save_file
 
     save_file({"w": torch.zeros(2)}, tmp_path / "b.safetensors")
-    with pytest.raises(checkpoint.CheckpointError, match="not a readable checkpoint"):
-        checkpoint.read(tmp_path / "b.safetensors")
+    for path in (tmp_path / "b.safetensors", tmp_path):
+        with pytest.raises(checkpoint.CheckpointError, match="not a readable checkpoint"):
+            checkpoint.read(path)
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path, monkeypatch):
     path = tmp_path / "a.txt"
     path.write_text("old")
 
-    def fails(temporary):
-        temporary.write_text("ne")
+    def fails(temporary, *_):
+        Path(temporary).write_text("ne")
         raise RuntimeError("disk full")
 
     with pytest.raises(RuntimeError, match="disk full"):
         checkpoint.write_atomically(path, fails)
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(RuntimeError, match="disk full"):
+        checkpoint.write_atomically(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
-def test_others_may_read_what_the_umask_allows(tmp_path):
-    before = os.umask(0o022)
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_others_may_read_what_the_umask_allows(tmp_path, umask, mode):
+    before = os.umask(umask)
     try:
         checkpoint.save(tmp_path / "a.safetensors", small())
     finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o644
+        after = os.umask(before)
+    assert after == umask
+    assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == mode
+
+
+def test_a_trial_leaves_nothing_but_the_folder(tmp_path):
+    checkpoint.require_writable(tmp_path / "new/run")
+    assert os.listdir(tmp_path / "new/run") == []
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

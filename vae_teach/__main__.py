@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
             print("\nStopped. What was saved is whole; the same command goes on from it.", file=sys.stderr)
             return 130
         except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
-            print(f"vae-teach: {error}", file=sys.stderr)
+            print(f"vae-teach: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
 
 
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     sample = commands.add_parser("sample", help="a grid of images from a trained model")
     sample.add_argument("slug", metavar="SLUG")
     sample.add_argument("--run", dest="folder", type=Path, metavar="FOLDER", help="the run to take (default: runs/SLUG, else the weights shipped with the course)")
-    sample.add_argument("--out", type=Path, default=Path("samples.png"), metavar="FILE")
+    sample.add_argument("--out", type=Path, default=Path("samples.png"), metavar="FILE", help="the PNG to write (default: samples.png)")
     sample.add_argument("--n", type=int, default=100, metavar="N")
     sample.add_argument("--seed", type=int, default=0, metavar="N")
     sample.set_defaults(run=_sample)
@@ -72,10 +72,12 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from vae_teach import __version__
     from vae_teach.common import data, device
 
     print(f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
-    print("  ".join(f"{name} {version(name)}" for name in ("vae-teach", "torch", "torchvision", "numpy", "matplotlib", "safetensors")))
+    libraries = (f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "matplotlib", "safetensors"))
+    print("  ".join([f"vae-teach {__version__}", *libraries]))
     print(f"device: {device.choose()} (here: {', '.join(device.available())}), {torch.get_num_threads()} CPU threads")
     for name in data.NAMES:
         try:
@@ -124,7 +126,8 @@ def _sample(arguments: argparse.Namespace) -> int:
 
     if arguments.n < 1:
         raise ValueError(f"--n must be at least 1, got {arguments.n}.")
-    model, source = runs.load(arguments.slug, arguments.folder or Path("runs") / arguments.slug)
+    usual = Path("runs") / arguments.slug
+    model, source = runs.load(arguments.slug, arguments.folder or (usual if (usual / "checkpoint.safetensors").exists() else None))
     pictures = runs.samples(model, arguments.n, arguments.seed)
     runs.save_grid(arguments.out, pictures, columns=min(runs.GRID, arguments.n))
     print(f"{arguments.out}: {arguments.n} samples from {source}")

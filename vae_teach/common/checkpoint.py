@@ -24,13 +24,7 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         OSError: the folder cannot be written; what stood at ``path`` is untouched.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OSError(f"cannot write {path}: {error.strerror}. Choose a folder you may write to.") from error
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path)
     try:
         write(temporary)
         with open(temporary, "rb+") as file:  # a rename may reach the disk before the bytes do
@@ -41,6 +35,25 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror}. Choose a folder you may write to.") from error
+    os.close(handle)
+    return Path(name)
+
+
+def require_writable(folder: Path) -> None:
+    """Make ``folder``, and find out now whether files can be written there, by writing one.
+
+    Raises:
+        OSError: they cannot.
+    """
+    _temporary(Path(folder) / "trial").unlink()
 
 
 def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None, *, half: bool = False, **meta: Any) -> None:
@@ -99,6 +112,14 @@ def restore(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
                 state.setdefault(int(index), {})[key] = value
         if not state:
             raise CheckpointError(f"{path} holds weights only, so training cannot go on from it exactly. Start a new run from these weights instead.")
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        if max(state) >= len(parameters):
+            raise CheckpointError(f"{path} holds the optimiser of {max(state) + 1} tensors, this one has {len(parameters)}. Build it as in the run that wrote the file.")
+        for index, moments in state.items():
+            for key, value in moments.items():
+                # Fused Adam walks through memory: a moment laid out otherwise than its parameter would meet the wrong weights.
+                if value.shape == parameters[index].shape:
+                    moments[key] = torch.empty_like(parameters[index], dtype=value.dtype).copy_(value)
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     model.load_state_dict({name: value.to(wanted[name].dtype) for name, value in stored.items()})
     return meta

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import os
 import shutil
+import socket
 import struct
 import tempfile
 import warnings
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -56,7 +59,8 @@ class ImageData:
 
     def to(self, device: torch.device | str) -> ImageData:
         """The same data on another device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        factors = None if self.factors is None else self.factors.to(device)
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device), factors=factors)
 
     def take(self, index: Tensor | slice) -> ImageData:
         """Some of the images, as a data set."""
@@ -183,17 +187,17 @@ def find(name: str, *, download: bool = True) -> Path:
     """
     tried = []
     named = os.environ.get("VAE_TEACH_DATA")
-    places = [Path(named) / _FOLDERS[name] / "raw"] if named else []
+    places = [Path(named).expanduser() / _FOLDERS[name] / "raw"] if named else []
     places.append(cache_dir() / _FOLDERS[name] / "raw")
     for folder in places:
         if _complete(name, folder):
             return folder
-        tried.append(f"{folder} (not there)")
+        tried.append(f"{folder} ({'incomplete' if folder.is_dir() else 'not there'})")
     if download:
         try:
             return _download(name)
         except Exception as error:  # whatever stopped torchvision, the next place may still serve
-            tried.append(f"download ({type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no reason given'})")
+            tried.append(f"download ({type(error).__name__}: {' '.join(str(error).split())[:300] or 'no reason given'})")
     if name == "fashion_mnist" and _complete(name, _DEBIAN):
         return _DEBIAN
     raise NotFound(
@@ -217,10 +221,10 @@ def _complete(name: str, folder: Path) -> bool:
 
 
 def _read(name: str, split: str, kind: str, folder: Path) -> np.ndarray:
-    path = _locate(split, kind, folder)
+    path = _locate(split, kind, folder) or folder / _file_name(split, kind)
     try:
         raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {error}. Delete it and run `vae-teach data {name}`.") from error
     array = parse_idx(raw, str(path))
     if hashlib.sha256(raw).hexdigest() != _SHA256[name, split, kind]:
@@ -234,11 +238,11 @@ def parse_idx(raw: bytes, where: str) -> np.ndarray:
     Raises:
         DataError: no IDX header, or more or fewer bytes than it promises.
     """
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] > 32 or len(raw) < 4 + 4 * raw[3]:
         raise DataError(f"{where} is no IDX file of bytes: it starts with {raw[:4].hex() or 'nothing'}. Delete it and fetch it again with `vae-teach data`.")
     sizes = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if body.size != np.prod(sizes, dtype=np.int64):
+    if body.size != math.prod(sizes):
         raise DataError(f"{where} promises {'×'.join(map(str, sizes))} bytes and holds {body.size}: it is cut short or damaged. Delete it and fetch it again with `vae-teach data`.")
     return body.reshape(sizes).copy()
 
@@ -248,9 +252,18 @@ def _download(name: str) -> Path:
     from torchvision import datasets
 
     target = cache_dir() / _FOLDERS[name] / "raw"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as temporary:
-        getattr(datasets, _FOLDERS[name])(temporary, train=True, download=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-")
+    except OSError as error:
+        raise DataError(f"the cache {target.parent} cannot be written: {error.strerror}; make it writable") from error
+    with scratch as temporary:
+        patience = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(patience or 15)  # seconds: a network that swallows packets would hold a notebook for minutes
+        try:
+            getattr(datasets, _FOLDERS[name])(temporary, train=True, download=True)
+        finally:
+            socket.setdefaulttimeout(patience)
         fresh = Path(temporary) / _FOLDERS[name] / "raw"
         for n, split, kind in _SHA256:
             if n == name:

@@ -18,7 +18,9 @@ def choose(name: str | None = None) -> torch.device:
     present = available()
     if name is None:
         return torch.device(present[0])
-    if name.split(":")[0] not in present:
+    kind, _, index = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" else 1
+    if kind not in present or (":" in name and index not in map(str, range(count))):
         raise ValueError(f"device {name!r} is not on this machine; it has {', '.join(present)}. Leave the device out to use {present[0]!r}.")
     return torch.device(name)
 

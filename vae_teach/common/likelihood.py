@@ -80,7 +80,8 @@ def discretized_logistic() -> Likelihood:
 
     def distribution(out: Tensor) -> Distribution:
         loc, log_scale = out.chunk(2, dim=-3)
-        return Independent(DiscretizedLogistic(torch.sigmoid(loc), log_scale.clamp(min=-7.0)), 3)
+        # At 7 all inner levels are equally probable already, at -7 the law is narrower than one; far beyond, exp overflows.
+        return Independent(DiscretizedLogistic(torch.sigmoid(loc), log_scale.clamp(-7.0, 7.0)), 3)
 
     return Likelihood("discretized_logistic", 2, distribution, is_density=False)
 

@@ -5,6 +5,8 @@ Every guard returns its argument, so that it can stand in the line that uses it.
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 
@@ -53,7 +55,7 @@ def same_shape(a: torch.Tensor, b: torch.Tensor, names: str) -> None:
 
 
 def at_least(value: float, least: float, name: str) -> float:
-    """``value``, unless it is NaN or below ``least``."""
-    if not value >= least:
-        raise ValueError(f"{name} must be at least {least:g}, got {value!r}.")
+    """``value``, unless it is below ``least``, NaN or infinite."""
+    if not least <= value < math.inf:
+        raise ValueError(f"{name} must be at least {least:g} and finite, got {value!r}.")
     return value

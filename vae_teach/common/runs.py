@@ -78,18 +78,20 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
 
 
 def load(slug: str, folder: Path | None = None, device: str | None = None) -> tuple[torch.nn.Module, str]:
-    """A topic's trained model in evaluation mode, and where it came from: ``folder``'s run, else the one shipped with the course.
+    """A topic's trained model in evaluation mode, and where it came from: the run in ``folder``, or without one what the course ships.
 
     Raises:
-        CheckpointError: neither exists, or it does not fit.
+        CheckpointError: it does not exist, or does not fit.
     """
     module = topic(slug)
-    path = Path(folder) / "checkpoint.safetensors" if folder is not None else None
-    if path is None or not path.exists():
+    if folder is None:
         if not hasattr(module, "pretrained"):
-            raise checkpoint.CheckpointError(f"no checkpoint at {path}. Run `vae-teach train {slug}` first.")
+            raise checkpoint.CheckpointError(f"no trained model of {slug}: the course ships none. Run `vae-teach train {slug}` first.")
         return module.pretrained()[0].to(choose(device)), "the weights shipped with the course"
-    tensors, meta = checkpoint.read(path)
+    path = Path(folder) / "checkpoint.safetensors"
+    meta = checkpoint.read(path)[1]
+    if not {"run", "history"} <= meta.keys():
+        raise checkpoint.CheckpointError(f"{path} holds weights but no training run. Give the folder of a run.")
     model = module.build(tuple(meta["run"]["image_shape"]))
     checkpoint.restore(path, model)
     return model.eval().to(choose(device)), f"{path} ({len(meta['history'])} epochs)"

@@ -64,6 +64,9 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "seed"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} must be a whole number, got {getattr(self, name)!r}.")
         require.at_least(self.epochs, 0, "epochs")
         require.at_least(self.batch_size, 1, "batch_size")
         require.at_least(self.free_bits, 0, "free_bits")
@@ -107,8 +110,15 @@ class History:
 
     @staticmethod
     def load(path: Path) -> History:
-        """Read what :meth:`save` wrote."""
-        return History(json.loads(Path(path).read_text()))
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            CheckpointError: the file is missing or damaged.
+        """
+        try:
+            return History(json.loads(Path(path).read_text()))
+        except (OSError, ValueError) as error:
+            raise checkpoint.CheckpointError(f"{path} is not a readable history ({error}). Train again, or restore the file.") from error
 
     def plot(self, alt: str = "ELBO, reconstruction and KL against the epoch"):
         """The tug of war: reconstruction and ELBO on the left, KL on the right. Returns the figure."""
@@ -148,15 +158,16 @@ def fit(
             ``reconstruction`` and ``kl``, each of shape ``(batch,)``.
         validation: evaluated after every epoch, at beta = 1.
         checkpoint_path: written after every epoch, in one step; read first if it exists.
-        after_epoch: called as ``after_epoch(epochs_done, model)``.
+        after_epoch: called as ``after_epoch(epochs_done, model)`` before the checkpoint is written, so that no kill can
+            skip it; a kill in between repeats it.
 
     Raises:
         NonFiniteLoss: at the first step whose loss is NaN or infinite; names epoch, step and term.
         CheckpointError: the checkpoint is of another model or recipe.
+        OSError: the checkpoint cannot be written.
         ValueError: there are no images.
     """
-    if len(data) == 0:
-        raise ValueError(f"{data.name!r} holds no images; there is nothing to train on.")
+    _require_images(data)
     target = choose(device)
     model.to(target)
     if target.type == "cpu":  # convolutions run faster on this layout; plain matrices are not touched by it
@@ -166,6 +177,8 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=target.type != "mps")
     run = {"model": type(model).__name__, "data": data.name, "image_shape": list(data.shape), "n_images": len(data), "recipe": asdict(recipe)}
     history = _resume(checkpoint_path, model, optimizer, run)
+    if checkpoint_path is not None and len(history) < recipe.epochs:
+        checkpoint.require_writable(Path(checkpoint_path).parent)  # now, not after the first epoch
 
     batches = math.ceil(len(data) / recipe.batch_size)
     bar = tqdm(total=recipe.epochs * batches, initial=len(history) * batches, unit="step", disable=not progress)
@@ -178,10 +191,10 @@ def fit(
             if validation is not None:
                 row["validation_elbo"] = evaluate(model, validation, binarize=recipe.binarize)["elbo"]
             history.rows.append(row)
-            if checkpoint_path is not None:
-                checkpoint.save(checkpoint_path, model, optimizer, run=run, history=history.rows)
             if after_epoch is not None:
                 after_epoch(epoch + 1, model)
+            if checkpoint_path is not None:
+                checkpoint.save(checkpoint_path, model, optimizer, run=run, history=history.rows)
             bar.set_postfix(elbo=f"{row['elbo']:.2f}", kl=f"{row['kl']:.2f}")
     return history
 
@@ -226,6 +239,11 @@ def _first_fault(reconstructions: list[torch.Tensor], kls: list[torch.Tensor], e
     return f"the elbo term became infinite in epoch {epoch + 1} although its parts are finite; beta or the free bits are too large."
 
 
+def _require_images(data: ImageData) -> None:
+    if len(data) == 0:
+        raise ValueError(f"{data.name!r} holds no images; there is nothing to train on or to average over.")
+
+
 def _seed(seed: int, epoch: int) -> int:
     return (seed * 1_000_003 + epoch) % 2**63
 
@@ -246,7 +264,12 @@ def _resume(path: Path | None, model, optimizer, run: dict) -> History:
 
 @torch.no_grad()
 def evaluate(model: torch.nn.Module, data: ImageData, *, binarize: bool = False, batch_size: int = 1000, seed: int = 0) -> dict[str, float]:
-    """Average ``elbo``, ``reconstruction`` and ``kl`` (nats an image, beta = 1, one sample of z an image) in evaluation mode."""
+    """Average ``elbo``, ``reconstruction`` and ``kl`` (nats an image, beta = 1, one sample of z an image) in evaluation mode.
+
+    Raises:
+        ValueError: there are no images.
+    """
+    _require_images(data)
     was_training = model.training
     model.eval()
     sums = torch.zeros(3, dtype=torch.float64)
