@@ -49,6 +49,7 @@ def no_data(tmp_path, monkeypatch):
     monkeypatch.delenv("VAE_TEACH_DATA", raising=False)
     monkeypatch.setattr(data, "cache_dir", lambda: tmp_path / "cache")
     monkeypatch.setattr(data, "_DEBIAN", tmp_path / "debian")
+    monkeypatch.setattr(data, "_refused", {})
     monkeypatch.setattr(datasets, "MNIST", offline)
     monkeypatch.setattr(datasets, "FashionMNIST", offline)
     return tmp_path / "cache"

@@ -1,20 +1,57 @@
 """The command line, as a user types it, on a machine without data."""
 
+import importlib.metadata
 import json
+import shutil
+import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import image
+from test_data import tiny_sets, write_set  # noqa: F401 (a fixture)
 
+import vae_teach
+from vae_teach import fashion_mnist, vae
 from vae_teach.__main__ import main
-from vae_teach.common import checkpoint, runs
+from vae_teach.common import checkpoint, data, runs, train
 
 
 def test_doctor_says_what_is_here(no_data, capsys):
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
-    for words in ("Python 3", "torch 2", "device:", "data mnist: not here", "vae-teach data mnist", "data digits: embedded", "GB free"):
+    for words in ("Python 3", f"vae-teach {vae_teach.__version__}", "torch 2", "device:", "data mnist: not here", "vae-teach data mnist", "data digits: embedded", "GB free"):
         assert words in out
+
+
+def test_doctor_runs_where_the_package_is_not_installed(no_data, capsys, monkeypatch):
+    """From a folder on PYTHONPATH there are no metadata of ours to ask for."""
+    honest = importlib.metadata.version
+
+    def version(name):
+        if name == "vae-teach":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return honest(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert main(["doctor"]) == 0
+
+
+def test_doctor_and_data_say_where_a_set_lies(no_data, tiny_sets, capsys):
+    folder = write_set(no_data / "MNIST/raw")
+    assert main(["doctor"]) == 0
+    assert f"data mnist: {folder}" in capsys.readouterr().out
+    assert main(["data", "mnist"]) == 0
+    assert capsys.readouterr().out == f"mnist: 2 + 2 images of 1×28×28, SHA-256 verified, from {folder}\n"
+
+
+def test_a_damaged_file_is_told_in_one_line(no_data, capsys):
+    folder = write_set(no_data / "MNIST/raw")
+    assert main(["data", "mnist"]) == 2
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.count("\n") == 1
+    assert told.err.startswith(f"vae-teach: {folder}/train-images-idx3-ubyte is not the published MNIST file")
 
 
 def test_data_names_the_remedy(no_data, capsys):
@@ -43,13 +80,27 @@ def test_train_resumes_and_sample_draws(no_data, tmp_path, capsys, monkeypatch):
     assert image.imread(tmp_path / "grid.png").shape == (28, 7 * 28)
 
 
-def test_an_interrupted_training_says_how_to_go_on(no_data, tmp_path, capsys, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
+def test_an_interrupted_training_goes_on_by_the_same_command(no_data, tmp_path, capsys, monkeypatch):
+    """Ctrl-C in the second of three epochs."""
+    honest, calls = vae.VAE.elbo, []
 
-    monkeypatch.setattr(runs, "run", interrupted)
-    assert main(["train", "vae", "--out", str(tmp_path)]) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    def interrupted(*args, **options):
+        calls.append(1)
+        if len(calls) == 20:
+            signal.raise_signal(signal.SIGINT)
+        return honest(*args, **options)
+
+    command = ["train", "vae", "--out", str(tmp_path / "run"), "--epochs", "3", "--device", "cpu"]
+    monkeypatch.setattr(vae, "RECIPE", replace(vae.RECIPE, batch_size=100))
+    monkeypatch.setattr(vae.VAE, "elbo", interrupted)
+    assert main(command) == 130
+    err = capsys.readouterr().err
+    assert err.splitlines()[-1] == "Stopped. What was saved is whole; the same command goes on from it."
+    assert "Traceback" not in err
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "going on after epoch 1 of" in out and "3 epochs done" in out
+    assert [row["epoch"] for row in json.loads((tmp_path / "run/history.json").read_text())] == [1, 2, 3]
 
 
 @pytest.mark.parametrize(
@@ -59,14 +110,58 @@ def test_an_interrupted_training_says_how_to_go_on(no_data, tmp_path, capsys, mo
         (["train", "vae", "--epochs", "0"], "--epochs must be at least 1, got 0."),
         (["train", "vae", "--device", "tpu"], "device 'tpu' is not on this machine"),
         (["sample", "vae", "--n", "0"], "--n must be at least 1, got 0."),
-        (["sample", "vae", "--run", "nowhere"], "Run `vae-teach train vae` first."),
+        (["train", "vae", "--device", "cpu:9"], "device 'cpu:9' is not on this machine"),
+        (["train", "vae", "--out", "file/run"], "cannot write file/run/"),
+        (["sample", "vae"], "Run `vae-teach train vae` first."),
+        (["sample", "vae", "--run", "nowhere"], "no checkpoint at nowhere/checkpoint.safetensors"),
+        (["sample", "fashion_mnist", "--run", "nowhere"], "no checkpoint at nowhere/checkpoint.safetensors"),
+        (["sample", "fashion_mnist", "--run", "weights"], "holds weights but no training run"),
+        (["sample", "fashion_mnist", "--out", "file/a.png", "--n", "1"], "cannot write file/a.png"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(no_data, tmp_path, capsys, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
+    checkpoint.save(tmp_path / "weights/checkpoint.safetensors", torch.nn.Linear(1, 1))
     assert main(arguments) == 2
-    err = capsys.readouterr().err.strip().splitlines()[-1]
-    assert err.startswith("vae-teach: ") and message in err
+    said = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("note: ")]
+    assert len(said) == 1 and said[0].startswith("vae-teach: ") and message in said[0]
+    assert {path.name for path in tmp_path.iterdir()} - {"cache"} == {"file", "weights"}, "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (train.NonFiniteLoss("the kl term became inf"), "the kl term became inf"),
+        (data.DataError("mnist is\ndamaged"), "mnist is damaged"),
+        (checkpoint.CheckpointError("of another model"), "of another model"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+    ],
+)  # fmt: skip
+def test_expected_errors_are_one_line(tmp_path, capsys, monkeypatch, error, line):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(runs, "run", fails)
+    assert main(["train", "vae", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"vae-teach: {line}\n"
+
+
+def test_an_error_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
+    def fails(*_, **__):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(runs, "run", fails)
+    with pytest.raises(KeyError):
+        main(["train", "vae", "--out", str(tmp_path)])
+
+
+def test_a_warning_is_told_once_in_one_line(no_data, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs.train, "fit", lambda *_, **__: train.History([{"epoch": 1, "elbo": -1.0, "reconstruction": -1.0, "kl": 0.0}]))
+    assert main(["train", "vae", "--epochs", "1"]) == 0
+    notes = capsys.readouterr().err.splitlines()
+    assert len(notes) == 1 and notes[0].startswith("note: MNIST is not on this machine, so the embedded 8×8 digits")
 
 
 def test_a_run_of_another_recipe_is_not_overwritten(no_data, tmp_path, capsys, monkeypatch):
@@ -86,6 +181,20 @@ def test_sample_falls_back_on_the_shipped_weights(tmp_path, capsys, monkeypatch)
     assert first.shape == (280, 280) and 0.05 < first.mean() < 0.6
     main(["sample", "fashion_mnist", "--n", "100", "--seed", "2"])
     assert not np.array_equal(first, image.imread(tmp_path / "samples.png"))
+
+
+@pytest.mark.parametrize("missing", ["weights.safetensors", "history.json"])
+def test_a_course_without_its_weights_says_so(tmp_path, capsys, monkeypatch, missing):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(fashion_mnist.shipped(), tmp_path / "shipped")
+    (tmp_path / "shipped" / missing).unlink()
+    monkeypatch.setattr(fashion_mnist, "shipped", lambda: tmp_path / "shipped")
+    with pytest.raises(checkpoint.CheckpointError, match=missing):
+        fashion_mnist.pretrained()
+    assert main(["sample", "fashion_mnist"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("vae-teach: ") and missing in err and err.count("\n") == 1
+    assert not (tmp_path / "samples.png").exists()
 
 
 def test_help_names_every_command(capsys):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import math
 import os
 import shutil
 import socket
@@ -179,6 +178,10 @@ def cache_dir() -> Path:
     return Path(platformdirs.user_cache_dir("vae_teach"))
 
 
+#: Why a download failed in this process. It is not tried again: without a network each try may wait for minutes.
+_refused: dict[str, str] = {}
+
+
 def find(name: str, *, download: bool = True) -> Path:
     """The folder that holds the files of ``name``, by the order in the module's docstring.
 
@@ -193,11 +196,13 @@ def find(name: str, *, download: bool = True) -> Path:
         if _complete(name, folder):
             return folder
         tried.append(f"{folder} ({'incomplete' if folder.is_dir() else 'not there'})")
-    if download:
+    if download and name not in _refused:
         try:
             return _download(name)
         except Exception as error:  # whatever stopped torchvision, the next place may still serve
-            tried.append(f"download ({type(error).__name__}: {' '.join(str(error).split())[:300] or 'no reason given'})")
+            _refused[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:300] or 'no reason given'}"
+    if name in _refused:
+        tried.append(f"download ({_refused[name]}; tried again only in a new process)")
     if name == "fashion_mnist" and _complete(name, _DEBIAN):
         return _DEBIAN
     raise NotFound(
@@ -238,13 +243,15 @@ def parse_idx(raw: bytes, where: str) -> np.ndarray:
     Raises:
         DataError: no IDX header, or more or fewer bytes than it promises.
     """
-    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or raw[3] > 32 or len(raw) < 4 + 4 * raw[3]:
+    if len(raw) < 4 or raw[:3] != b"\x00\x00\x08" or len(raw) < 4 + 4 * raw[3]:
         raise DataError(f"{where} is no IDX file of bytes: it starts with {raw[:4].hex() or 'nothing'}. Delete it and fetch it again with `vae-teach data`.")
     sizes = struct.unpack(f">{raw[3]}I", raw[4 : 4 + 4 * raw[3]])
     body = np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3])
-    if body.size != math.prod(sizes):
-        raise DataError(f"{where} promises {'×'.join(map(str, sizes))} bytes and holds {body.size}: it is cut short or damaged. Delete it and fetch it again with `vae-teach data`.")
-    return body.reshape(sizes).copy()
+    try:
+        return body.reshape(sizes).copy()
+    except ValueError as error:  # also sizes whose product overflows, and more axes than NumPy has
+        promised = "×".join(map(str, sizes))
+        raise DataError(f"{where} promises {promised} bytes and holds {body.size}: it is cut short or damaged. Delete it and fetch it again with `vae-teach data`.") from error
 
 
 def _download(name: str) -> Path:

@@ -49,7 +49,7 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
         epochs: other than the recipe's number.
         say: is told what data and which run this is.
     """
-    module, folder = topic(slug), Path(folder)
+    module, folder, target = topic(slug), Path(folder), choose(device)
     recipe = module.RECIPE if epochs is None else replace(module.RECIPE, epochs=epochs)
     images = data.load(module.DATASET, fallback=True)
     held_out = data.load(module.DATASET, "test", fallback=True).take(slice(0, 2000))
@@ -58,7 +58,7 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
         model = module.build(images.shape)
 
     path = folder / "checkpoint.safetensors"
-    say(f"{slug} on {images.name} ({len(images)} images, {images.source}), {recipe.epochs} epochs on {choose(device)}")
+    say(f"{slug} on {images.name} ({len(images)} images, {images.source}), {recipe.epochs} epochs on {target}")
     if path.exists():
         say(f"going on after epoch {len(checkpoint.read(path)[1].get('history', []))} of {path}")
 
