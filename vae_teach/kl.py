@@ -78,7 +78,7 @@ def kl_normal(mu_1: Batch, sigma_1: Batch, mu_2: Batch, sigma_2: Batch) -> Batch
 def kl_standard_normal_terms(mu: Codes, log_var: Codes) -> Codes:
     r"""Each dimension's share of :func:`kl_standard_normal` (kl-standard)."""
     # expm1(log_var) - log_var is σ² - 1 - ln σ², without losing digits near σ = 1.
-    return (torch.expm1(log_var) - log_var + mu**2) / 2
+    return 0.5 * (torch.expm1(log_var) - log_var + mu**2)
 
 
 def kl_standard_normal(mu: Codes, log_var: Codes) -> Batch:

@@ -137,7 +137,7 @@ def reparameterize(mu: Codes, log_var: Codes, n_samples: int = 1) -> Tensor:
     Returns:
         shape ``(M, B, K)``.
     """
-    sigma = torch.exp(log_var / 2)
+    sigma = torch.exp(0.5 * log_var)
     epsilon = torch.randn((n_samples, *mu.shape), device=mu.device, dtype=mu.dtype)
     return mu + sigma * epsilon
 

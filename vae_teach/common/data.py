@@ -69,7 +69,7 @@ class ImageData:
     def batch(self, index: Tensor | slice = slice(None)) -> Tensor:
         """Images ``index`` as float32 in [0, 1], shape ``(B, C, H, W)``, scaled where they lie."""
         images = self.images.index_select(0, index) if isinstance(index, Tensor) else self.images[index]
-        return images.float().div_(255)
+        return images.float().div_(255.0)
 
 
 FASHION_CLASSES = ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")

@@ -14,7 +14,7 @@ from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.distributions import Bernoulli, ContinuousBernoulli, Distribution, Independent, Normal, constraints
+from torch.distributions import ContinuousBernoulli, Distribution, Independent, Normal, constraints
 
 #: Smallest log-variance a learned Gaussian may reach. Without a floor a constant pixel has an infinite density.
 LOG_VAR_FLOOR = -6.0
@@ -41,15 +41,27 @@ def bernoulli() -> Likelihood:
     return Likelihood("bernoulli", 1, BinaryImages, is_density=False)
 
 
-class BinaryImages(Independent):
+class BinaryImages(Distribution):
     r"""Independent Bernoulli pixels, with :math:`\ln p=\sum_i x_i\ell_i-\ln(1+e^{\ell_i})` in two passes over them."""
 
+    arg_constraints: dict = {}
+    support = constraints.independent(constraints.boolean, 3)
+
     def __init__(self, logits: Tensor):
-        super().__init__(Bernoulli(logits=logits, validate_args=False), 3, validate_args=False)
+        self.logits = logits
+        super().__init__(logits.shape[:-3], logits.shape[-3:], validate_args=False)
+
+    @property
+    def mean(self) -> Tensor:
+        return torch.sigmoid(self.logits)
+
+    def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
+        with torch.no_grad():
+            return torch.bernoulli(self.mean.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
-        logits = self.base_dist.logits.flatten(-3)
-        return torch.linalg.vecdot(value.flatten(-3), logits) - F.softplus(logits).sum(-1)
+        nats = F.binary_cross_entropy_with_logits(self.logits, value.expand_as(self.logits), reduction="none")
+        return -nats.sum((-3, -2, -1))
 
 
 def continuous_bernoulli() -> Likelihood:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Sequence
 
 import torch
 from tqdm.auto import tqdm
@@ -203,9 +204,10 @@ def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]
     model.train()
     device = data.images.device
     order = torch.randperm(len(data)).to(device).split(recipe.batch_size)
-    half = torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bfloat16")
-    reconstructions, kls = [], []
+    half = torch.autocast(device.type, torch.bfloat16) if recipe.precision == "bfloat16" else nullcontext()
+    record = torch.empty(2, len(data), device=device)  # reconstruction and KL of each image, in the order of visit
     for step, index in enumerate(order):
+        optimizer.zero_grad(set_to_none=True)
         beta = recipe.beta_at(epoch + step / len(order))
         x = data.batch(index)
         if recipe.binarize:
@@ -213,23 +215,21 @@ def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]
         with half:
             bound = model.elbo(x, beta=beta, free_bits=recipe.free_bits, validate=False)
         loss = -recipe.loss_scale * bound.elbo.mean()
-        reconstructions.append(bound.reconstruction.detach())
-        kls.append(bound.kl.detach())
+        record[:, step * recipe.batch_size :][:, : len(index)] = torch.stack([bound.reconstruction.detach(), bound.kl.detach()])
         # Looking at a number waits for the device, so an accelerator is asked once in 50 steps. The record remembers.
         if device.type == "cpu" or step % 50 == 49 or step == len(order) - 1:
             if not math.isfinite(loss.item()):
-                raise NonFiniteLoss(_first_fault(reconstructions, kls, epoch))
+                raise NonFiniteLoss(_first_fault(record.split(recipe.batch_size, 1)[: step + 1], epoch))
 
-        optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         bar.update()
-    reconstruction, kl = (torch.cat(terms).cpu().double().mean().item() for terms in (reconstructions, kls))
+    reconstruction, kl = record.cpu().double().mean(1).tolist()
     return {"elbo": reconstruction - kl, "reconstruction": reconstruction, "kl": kl, "beta": beta}
 
 
-def _first_fault(reconstructions: list[torch.Tensor], kls: list[torch.Tensor], epoch: int) -> str:
-    for step, terms in enumerate(zip(reconstructions, kls)):
+def _first_fault(steps: Sequence[torch.Tensor], epoch: int) -> str:
+    for step, terms in enumerate(steps):
         for name, values in zip(("reconstruction", "kl"), terms):
             if not math.isfinite(total := values.sum().item()):
                 return (
