@@ -40,19 +40,20 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
         DataError: the data set of the run is not on this machine, so it cannot be scored.
     """
     tensors, meta = checkpoint.read(run / "checkpoint.safetensors")
-    module, history = runs.topic(slug), train.History(meta["history"])
+    plan, history = runs.plan(slug), train.History(meta["history"])
     trained = meta["run"]["recipe"]
-    wanted = json.loads(json.dumps(asdict(replace(module.RECIPE, epochs=trained["epochs"]))))
+    wanted = json.loads(json.dumps(asdict(replace(plan.recipe, epochs=trained["epochs"]))))
     if trained != wanted:
         raise ShipError(f"{run} was trained by another recipe: {', '.join(k for k in wanted if trained.get(k) != wanted[k])} differ. Train it again.")
     if not len(history):
         raise ShipError(f"{run} has no finished epoch yet.")
-    grids = [run / f"samples_{epoch:03d}.png" for epoch in range(runs.SAMPLES_EVERY, len(history) + 1, runs.SAMPLES_EVERY)]
+    told = range(runs.SAMPLES_EVERY, len(history) + 1, runs.SAMPLES_EVERY) if not slug.endswith("-pocket") else ()  # a pocket model travels light
+    grids = [run / f"samples_{epoch:03d}.png" for epoch in told]
     missing = [path.name for path in grids if not path.is_file()]
     if missing:
         raise ShipError(f"{run} lacks {', '.join(missing)}. If the run is going on, try again in a moment.")
 
-    model = module.build(tuple(meta["run"]["image_shape"]))
+    model = plan.build(tuple(meta["run"]["image_shape"]))
     checkpoint.restore(run / "checkpoint.safetensors", model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{slug}.") as folder:
@@ -62,7 +63,7 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
         checkpoint.restore(weights, model)  # so that the score is that of the rounded weights
         facts = {
             "command": f"vae-teach train {slug}",
-            "recipe": {**trained, "epochs": module.RECIPE.epochs},
+            "recipe": {**trained, "epochs": plan.recipe.epochs},
             "epochs_done": len(history),
             "network": f"{type(model).__name__}, {sum(p.numel() for p in model.parameters())} parameters, stored as float16",
             "data": {"name": meta["run"]["data"], "split": "train", "images": meta["run"]["n_images"]},
@@ -110,7 +111,7 @@ def main() -> None:
     parser.add_argument("--device", help="what the run was trained on, in words (default: this machine)")
     parser.add_argument("--to", type=Path, help="folder to write (default: vae_teach/results/SLUG)")
     args = parser.parse_args()
-    target = args.to or Path(runs.vae_teach.__file__).parent / "results" / args.slug
+    target = args.to or runs.shipped(args.slug)
     try:
         facts = ship(args.slug, args.run, target, args.device)
     except (ValueError, OSError, data.DataError) as error:

@@ -8,6 +8,7 @@ ELBO at beta = 1. Axes: B images, K latent dimensions, D = 784 pixels; images ar
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from torch.distributions import Independent, Normal
 
 from vae_teach.common import checkpoint
 from vae_teach.common.likelihood import Likelihood, gaussian
-from vae_teach.common.train import History, Recipe
+from vae_teach.common.train import History, Plan, Recipe
 from vae_teach.kl import kl_standard_normal
 from vae_teach.vae import VAE, check_images
 
@@ -94,9 +95,9 @@ def _check_weight(kl_weight: float, pixels: int) -> None:
 class ConvEncoder(nn.Sequential):
     """28 → 14 → 7 → 4 → 2 → 2, then mu beside log_var, ``(B, 2K)``."""
 
-    def __init__(self, latent: int):
+    def __init__(self, latent: int, widths: tuple[int, ...] = CHANNELS):
         layers, width = [Rescale(2.0, -1.0)], 1  # [0, 1] to [-1, 1]
-        for channels, stride in zip(CHANNELS, STRIDES):
+        for channels, stride in zip(widths, STRIDES):
             layers += [
                 nn.Conv2d(width, channels, 3, stride, padding=1),
                 nn.BatchNorm2d(channels),
@@ -114,8 +115,10 @@ class ConvDecoder(nn.Sequential):
     sigmoid(2a), and the likelihood applies the sigmoid.
     """
 
-    def __init__(self, latent: int, n_params: int):
-        widths = (*CHANNELS[::-1], CHANNELS[0])
+    def __init__(
+        self, latent: int, n_params: int, widths: tuple[int, ...] = CHANNELS
+    ):
+        widths = (*widths[::-1], widths[0])
         strides, extras = STRIDES[::-1], (0, 1, 0, 1, 1)  # 4 → 7, not 4 → 8
         layers = [nn.Linear(latent, widths[0] * 4), nn.Unflatten(1, (-1, 2, 2))]
         for i, (stride, extra) in enumerate(zip(strides, extras)):
@@ -140,11 +143,19 @@ class Rescale(nn.Module):
         return self.scale * x + self.shift
 
 
-def conv_vae(latent: int = 64, likelihood: Likelihood | None = None) -> VAE:
-    """The convolutional VAE; by default the Gaussian that ``KL_WEIGHT`` means."""
+def conv_vae(
+    latent: int = 64,
+    likelihood: Likelihood | None = None,
+    widths: tuple[int, ...] = CHANNELS,
+) -> VAE:
+    """The convolutional VAE; by default the Gaussian that ``KL_WEIGHT`` means.
+
+    Args:
+        widths: channels of the five convolutions of the encoder.
+    """
     likelihood = likelihood or gaussian(sigma_of_weight(KL_WEIGHT))
-    decoder = ConvDecoder(latent, likelihood.n_params)
-    return VAE(ConvEncoder(latent), decoder, likelihood, latent)
+    decoder = ConvDecoder(latent, likelihood.n_params, widths)
+    return VAE(ConvEncoder(latent, widths), decoder, likelihood, latent)
 
 
 def build(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
@@ -158,6 +169,16 @@ def build(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
             f"this model takes grey images of shape (1, 28, 28), got {tuple(shape)}."
         )
     return conv_vae()
+
+
+def pocket(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
+    """A quarter of the channels and of the latents: the page carries the decoder."""
+    return conv_vae(16, widths=tuple(width // 4 for width in CHANNELS))
+
+
+POCKET = Plan(
+    DATASET, replace(RECIPE, epochs=40, lr=1e-3, precision="float32"), pocket
+)
 
 
 def layer_shapes(network: nn.Module, x: Tensor) -> list[tuple[str, tuple[int, ...]]]:

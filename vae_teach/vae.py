@@ -7,6 +7,7 @@ D = C·H·W pixels, K latent dimensions.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from vae_teach.common import require
 from vae_teach.common.likelihood import Likelihood, bernoulli
-from vae_teach.common.train import Recipe
+from vae_teach.common.train import Plan, Recipe
 from vae_teach.kl import kl_standard_normal_terms
 
 #: What ``vae-teach train vae`` trains, and on what.
@@ -220,6 +221,14 @@ def mlp_vae(
 def build(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
     """The model of this topic for images of this shape."""
     return mlp_vae(shape)
+
+
+def pocket(shape: tuple[int, ...] = (1, 28, 28)) -> VAE:
+    """784-128-2: small enough for the chapter's page to carry the decoder."""
+    return mlp_vae(shape, hidden=128, latent=2)
+
+
+POCKET = Plan("mnist", replace(RECIPE, epochs=60), pocket)
 
 
 def _widen(t: Tensor) -> Tensor:

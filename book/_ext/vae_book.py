@@ -3,12 +3,15 @@
 * ``{notebook-figure} NAME`` (a directive, with the caption as its content) and ``{computed}`NAME``` (a role) place what the topic's
   notebook displayed or computed under that name. They read the outputs committed in the notebook, so nothing is typed twice.
 * Figures are written into the page, not linked: as an ``<img>`` they could not follow the page's colours.
+* ``{living-figure} ELEMENT`` places a figure of ``vae_teach/living`` that runs in the page, around such a still one.
 * ``{course-map}`` draws which chapter needs which, from the ``needs:`` at the head of each chapter's page.
 * MathJax comes from this machine.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import importlib.util
 import json
@@ -16,11 +19,16 @@ import re
 from pathlib import Path
 
 from docutils import nodes
+from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 from sphinx.util.fileutil import copy_asset_file
+from sphinx.util.osutil import relative_uri
 from sphinx.writers.html5 import HTML5Translator
+
+from vae_teach.common import living as living_figures
+from vae_teach.common import runs
 
 MATHJAX = "mathjax/tex-svg-full.js"  # one file without parts to fetch, so that it also works from file://
 
@@ -43,6 +51,12 @@ def recorded(env, name: str) -> dict[str, str]:
     raise ExtensionError(f"{env.docname} places {name!r}, but {path.name} records nothing under that name. Run `make notebooks SLUG={path.stem}`.")
 
 
+def still(env, name: str) -> str:
+    """The HTML of a figure that the notebook recorded."""
+    bundle = recorded(env, name)
+    return bundle["text/html"] if "text/html" in bundle else framed(bundle["image/svg+xml"])
+
+
 class NotebookFigure(SphinxDirective):
     """A figure of the topic's notebook, numbered, with a caption."""
 
@@ -51,9 +65,11 @@ class NotebookFigure(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        bundle = recorded(self.env, name)
-        body = bundle["text/html"] if "text/html" in bundle else framed(bundle["image/svg+xml"])
-        figure = nodes.figure("", nodes.raw("", body, format="html"))
+        return [self.figure(name, nodes.raw("", still(self.env, name), format="html"))]
+
+    def figure(self, name: str, picture: nodes.Node) -> nodes.figure:
+        """The picture, with the directive's content as its caption, under that name."""
+        figure = nodes.figure("", picture)
         self.set_source_info(figure)
         self.options["name"] = name
         self.add_name(figure)
@@ -61,7 +77,67 @@ class NotebookFigure(SphinxDirective):
         paragraph = self.parse_content_to_nodes()[0]
         caption += paragraph.children
         figure += caption
-        return [figure]
+        return figure
+
+
+class living(nodes.General, nodes.Element):
+    """A living figure: the element ``tag`` with ``attributes``, around the ``still`` picture."""
+
+
+class LivingFigure(NotebookFigure):
+    """A figure that its own script draws in the reader's browser; the notebook's figure stands where no script runs."""
+
+    option_spec = {"figure": directives.unchanged_required, "alt": directives.unchanged_required, "weights": directives.unchanged, "values": directives.unchanged}
+
+    def run(self) -> list[nodes.Node]:
+        missing = [name for name in ("figure", "alt") if name not in self.options]
+        if missing:
+            raise self.error(f"a living figure needs {' and '.join(f':{name}:' for name in missing)}.")
+        tag, weights = self.arguments[0], self.options.get("weights")
+        sources = [living_figures.SCRIPTS / "living.js", living_figures.script(tag)]
+        attributes = {"alt": self.options["alt"]} | dict(pair.split("=") for pair in self.options.get("values", "").split())
+        if weights:
+            sources.append(runs.shipped(weights) / "explorer.safetensors")
+        for source in sources:
+            self.env.note_dependency(str(source))
+        name = self.options["figure"]
+        return [self.figure(name, living("", tag=tag, attributes_=attributes, weights=weights, still=still(self.env, name)))]
+
+
+def visit_living(self: HTML5Translator, node: living) -> None:
+    """The element; its weights travel as a script beside the others, with their hash in the address."""
+    attributes = node["attributes_"]
+    if node["weights"]:
+        content = (runs.shipped(node["weights"]) / "explorer.safetensors").read_bytes()
+        text = f'vaeLiving.receive("{base64.b64encode(content).decode()}");\n'
+        path = Path(self.builder.outdir) / "_static/living" / f"{node['weights']}.js"
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+        url = f"_static/living/{path.name}?v={hashlib.sha256(content).hexdigest()[:8]}"
+        attributes = attributes | {"weights": relative_uri(self.builder.get_target_uri(self.builder.current_docname), url)}
+    words = "".join(f' {name}="{html.escape(value, quote=True)}"' for name, value in attributes.items())
+    self.body.append(f"<{node['tag']}{words}>{node['still']}</{node['tag']}>")
+    raise nodes.SkipNode
+
+
+def skip(self, node: nodes.Node) -> None:
+    """Formats that cannot show it keep the caption."""
+    raise nodes.SkipNode
+
+
+def add_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
+    """Load the scripts of living figures, on the pages that have some."""
+    tags = sorted({node["tag"] for node in doctree.findall(living)}) if doctree else []
+    for name in ["living", *tags] if tags else []:
+        app.add_js_file(f"living/{name}.js", loading_method="defer")
+
+
+def copy_scripts(app: Sphinx) -> None:
+    """Put the scripts into the built book; in a source folder of static files every page would load them."""
+    target = Path(app.outdir) / "_static" / "living"
+    target.mkdir(parents=True, exist_ok=True)
+    for path in living_figures.SCRIPTS.glob("*.js"):
+        copy_asset_file(str(path), str(target))
 
 
 class Computed(SphinxRole):
@@ -162,6 +238,10 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("course-map", CourseMap)
     app.connect("doctree-resolved", draw_map)
     app.add_directive("notebook-figure", NotebookFigure)
+    app.add_directive("living-figure", LivingFigure)
+    app.add_node(living, html=(visit_living, None), latex=(skip, None), text=(skip, None))
+    app.connect("html-page-context", add_scripts)
+    app.connect("builder-inited", copy_scripts)
     app.add_role("computed", Computed())
     app.connect("config-inited", drop_thebe, priority=100)
     app.connect("build-finished", mend_html)

@@ -1,6 +1,7 @@
 """A topic's training run in a folder: what ``vae-teach train`` and ``vae-teach sample`` do.
 
-A topic that trains has ``DATASET`` (a name for :func:`vae_teach.common.data.load`), ``RECIPE`` and ``build(shape)``.
+A topic that trains has ``DATASET`` (a name for :func:`vae_teach.common.data.load`), ``RECIPE`` and ``build(shape)``. One with a
+model in its page also has ``POCKET``, the :class:`~vae_teach.common.train.Plan` of a model small enough to travel: ``SLUG-pocket``.
 """
 
 from __future__ import annotations
@@ -8,8 +9,8 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -22,25 +23,37 @@ SAMPLES_EVERY = 10
 GRID = 10  # pictures along a side: 100 samples
 
 
-def topics() -> list[str]:
-    """The topics whose modules train a model."""
-    names = [m.name for m in pkgutil.iter_modules(vae_teach.__path__) if not m.ispkg and not m.name.startswith("_")]
-    return [name for name in names if hasattr(importlib.import_module(f"vae_teach.{name}"), "RECIPE")]
+def plans() -> dict[str, train.Plan]:
+    """Everything that can be trained by name: a topic's model, and the pocket model of its living page."""
+    found = {}
+    for name in (m.name for m in pkgutil.iter_modules(vae_teach.__path__) if not m.ispkg and not m.name.startswith("_")):
+        module = importlib.import_module(f"vae_teach.{name}")
+        if hasattr(module, "RECIPE"):
+            found[name] = train.Plan(module.DATASET, module.RECIPE, module.build)
+        if hasattr(module, "POCKET"):
+            found[f"{name}-pocket"] = module.POCKET
+    return found
 
 
-def topic(slug: str) -> ModuleType:
-    """The module of a topic that trains.
+def plan(slug: str) -> train.Plan:
+    """The plan of that name.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none.
     """
-    if slug not in topics():
-        raise ValueError(f"no model to train under {slug!r}; there are {', '.join(topics())}.")
-    return importlib.import_module(f"vae_teach.{slug}")
+    known = plans()
+    if slug not in known:
+        raise ValueError(f"no model to train under {slug!r}; there are {', '.join(known)}.")
+    return known[slug]
+
+
+def shipped(slug: str) -> Path:
+    """The folder of trained results under that name that comes with the course, if there is one."""
+    return Path(str(files("vae_teach") / "results" / slug))
 
 
 def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | None = None, progress: bool = True, say=lambda line: None) -> train.History:
-    """Train a topic's model by its recipe, or go on where an interrupted run stopped.
+    """Train a model by its recipe, or go on where an interrupted run stopped.
 
     ``folder`` receives ``checkpoint.safetensors`` (after every epoch), ``history.json``, ``history.svg`` and, every
     ten epochs, ``samples_EPOCH.png``: 100 pictures decoded from the same 100 draws of the prior.
@@ -49,13 +62,14 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
         epochs: other than the recipe's number.
         say: is told what data and which run this is.
     """
-    module, folder, target = topic(slug), Path(folder), choose(device)
-    recipe = module.RECIPE if epochs is None else replace(module.RECIPE, epochs=epochs)
-    images = data.load(module.DATASET, fallback=True)
-    held_out = data.load(module.DATASET, "test", fallback=True).take(slice(0, 2000))
+    dataset, recipe, build = plan(slug)
+    folder, target = Path(folder), choose(device)
+    recipe = recipe if epochs is None else replace(recipe, epochs=epochs)
+    images = data.load(dataset, fallback=True)
+    held_out = data.load(dataset, "test", fallback=True).take(slice(0, 2000))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        model = module.build(images.shape)
+        model = build(images.shape)
 
     path = folder / "checkpoint.safetensors"
     say(f"{slug} on {images.name} ({len(images)} images, {images.source}), {recipe.epochs} epochs on {target}")
@@ -78,21 +92,24 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
 
 
 def load(slug: str, folder: Path | None = None, device: str | None = None) -> tuple[torch.nn.Module, str]:
-    """A topic's trained model in evaluation mode, and where it came from: the run in ``folder``, or without one what the course ships.
+    """A trained model in evaluation mode, and where it came from: the run in ``folder``, or without one what the course ships.
 
     Raises:
         CheckpointError: it does not exist, or does not fit.
     """
-    module = topic(slug)
+    build = plan(slug).build
     if folder is None:
-        if not hasattr(module, "pretrained"):
+        weights = shipped(slug) / "weights.safetensors"
+        if not weights.exists():
             raise checkpoint.CheckpointError(f"no trained model of {slug}: the course ships none. Run `vae-teach train {slug}` first.")
-        return module.pretrained()[0].to(choose(device)), "the weights shipped with the course"
+        model = build()
+        checkpoint.restore(weights, model)
+        return model.eval().to(choose(device)), "the weights shipped with the course"
     path = Path(folder) / "checkpoint.safetensors"
     meta = checkpoint.read(path)[1]
     if not {"run", "history"} <= meta.keys():
         raise checkpoint.CheckpointError(f"{path} holds weights but no training run. Give the folder of a run.")
-    model = module.build(tuple(meta["run"]["image_shape"]))
+    model = build(tuple(meta["run"]["image_shape"]))
     checkpoint.restore(path, model)
     return model.eval().to(choose(device)), f"{path} ({len(meta['history'])} epochs)"
 

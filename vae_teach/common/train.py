@@ -8,7 +8,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import torch
 from tqdm.auto import tqdm
@@ -83,6 +83,14 @@ class Recipe:
     def beta_at(self, epoch: float) -> float:
         """The KL weight ``epoch`` epochs (a fraction counts) after the start."""
         return self.beta(epoch) if isinstance(self.beta, Warmup) else self.beta
+
+
+class Plan(NamedTuple):
+    """What ``vae-teach train NAME`` trains: a data set's name, the recipe, and the model for images of a shape."""
+
+    dataset: str
+    recipe: Recipe
+    build: Callable[..., torch.nn.Module]
 
 
 class NonFiniteLoss(FloatingPointError):
