@@ -11,7 +11,7 @@ ifneq ($(SHARED),)
 export VAE_TEACH_DATA ?= $(abspath $(SHARED))
 endif
 
-.PHONY: help book test lab notebooks topic assignments bench lock browser clean
+.PHONY: help book test lab notebooks topic assignments bench export lock browser clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,7 +49,10 @@ assignments: $(READY)  ## student notebooks without solutions, into _build/assig
 bench: $(READY)  ## our training loop against the usual ones, in one run
 	$(BIN)/python tools/bench.py
 
-lock: $(READY)  ## pin what is installed now into requirements.txt
+export: $(READY)  ## write again what the living pages need from the pocket models that come with the course
+	$(BIN)/python tools/export.py
+
+lock: $(READY)  ## install what pyproject.toml declares and pin it in requirements.txt
 	$(BIN)/python tools/lock.py
 
 browser: $(READY)
