@@ -13,7 +13,7 @@ from matplotlib import image
 from test_data import tiny_sets, write_set  # noqa: F401 (a fixture)
 
 import vae_teach
-from vae_teach import fashion_mnist, vae
+from vae_teach import vae
 from vae_teach.__main__ import main
 from vae_teach.common import checkpoint, data, runs, train
 
@@ -52,6 +52,19 @@ def test_a_damaged_file_is_told_in_one_line(no_data, capsys):
     told = capsys.readouterr()
     assert told.out == "" and told.err.count("\n") == 1
     assert told.err.startswith(f"vae-teach: {folder}/train-images-idx3-ubyte is not the published MNIST file")
+
+
+def test_one_damaged_set_does_not_hide_the_others(no_data, capsys):
+    write_set(no_data / "MNIST/raw")
+    assert main(["data", "mnist", "digits"]) == 2
+    told = capsys.readouterr()
+    assert "digits: 1500 + 297 images" in told.out and "not the published MNIST file" in told.err
+
+
+def test_doctor_names_a_folder_that_is_not_there(no_data, capsys, monkeypatch):
+    monkeypatch.setenv("VAE_TEACH_DATA", "/no/such/folder")
+    assert main(["doctor"]) == 0
+    assert "VAE_TEACH_DATA: /no/such/folder (no such folder)" in capsys.readouterr().out
 
 
 def test_data_names_the_remedy(no_data, capsys):
@@ -106,7 +119,7 @@ def test_an_interrupted_training_goes_on_by_the_same_command(no_data, tmp_path, 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["train", "kl"], "no model to train under 'kl'; there are fashion_mnist, vae."),
+        (["train", "kl"], "no model to train under 'kl'; there are fashion_mnist, fashion_mnist-pocket, vae, vae-pocket."),
         (["train", "vae", "--epochs", "0"], "--epochs must be at least 1, got 0."),
         (["train", "vae", "--device", "tpu"], "device 'tpu' is not on this machine"),
         (["sample", "vae", "--n", "0"], "--n must be at least 1, got 0."),
@@ -117,6 +130,10 @@ def test_an_interrupted_training_goes_on_by_the_same_command(no_data, tmp_path, 
         (["sample", "fashion_mnist", "--run", "nowhere"], "no checkpoint at nowhere/checkpoint.safetensors"),
         (["sample", "fashion_mnist", "--run", "weights"], "holds weights but no training run"),
         (["sample", "fashion_mnist", "--out", "file/a.png", "--n", "1"], "cannot write file/a.png"),
+        (["sample", "fashion_mnist", "--out", "weights", "--n", "1"], "weights should be the name of a PNG file, such as weights.png"),
+        (["sample", "fashion_mnist", "--out", "a.jpg", "--n", "1"], "a.jpg should be the name of a PNG file, such as a.png"),
+        (["sample", "fashion_mnist", "--seed", str(2**64)], "--seed must lie between 0 and"),
+        (["sample", "fashion_mnist", "--seed", "-1"], "--seed must lie between 0 and"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_in_one_line(no_data, tmp_path, capsys, monkeypatch, arguments, message):
@@ -147,12 +164,13 @@ def test_expected_errors_are_one_line(tmp_path, capsys, monkeypatch, error, line
     assert capsys.readouterr().err == f"vae-teach: {line}\n"
 
 
-def test_an_error_of_ours_keeps_its_traceback(tmp_path, monkeypatch):
+@pytest.mark.parametrize("bug", [KeyError, RuntimeError])
+def test_an_error_of_ours_keeps_its_traceback(tmp_path, monkeypatch, bug):
     def fails(*_, **__):
-        raise KeyError("a bug")
+        raise bug("a bug")
 
     monkeypatch.setattr(runs, "run", fails)
-    with pytest.raises(KeyError):
+    with pytest.raises(bug):
         main(["train", "vae", "--out", str(tmp_path)])
 
 
@@ -186,11 +204,11 @@ def test_sample_falls_back_on_the_shipped_weights(tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize("missing", ["weights.safetensors", "history.json"])
 def test_a_course_without_its_weights_says_so(tmp_path, capsys, monkeypatch, missing):
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(fashion_mnist.shipped(), tmp_path / "shipped")
+    shutil.copytree(runs.shipped("fashion_mnist"), tmp_path / "shipped")
     (tmp_path / "shipped" / missing).unlink()
-    monkeypatch.setattr(fashion_mnist, "shipped", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(runs, "shipped", lambda slug: tmp_path / "shipped")
     with pytest.raises(checkpoint.CheckpointError, match=missing):
-        fashion_mnist.pretrained()
+        runs.pretrained("fashion_mnist")
     assert main(["sample", "fashion_mnist"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("vae-teach: ") and missing in err and err.count("\n") == 1

@@ -1,9 +1,6 @@
 """Fashion-MNIST: the recipe's loss against our bound, sizes against torch, the shipped results against what they say of themselves."""
 
-import importlib.util
-import json
 import math
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 from scipy import stats
 from torch import nn
 
 from vae_teach import fashion_mnist as fm
 from vae_teach import vae
-from vae_teach.common import checkpoint, data, likelihood, runs, train
+from vae_teach.common import data, likelihood
 
 ROOT = Path(__file__).resolve().parent.parent
 F64 = torch.float64
@@ -337,7 +333,7 @@ def test_a_weight_must_be_positive(function, arguments):
         function(*arguments)
 
 
-def test_other_bad_input_is_named(monkeypatch, tmp_path):
+def test_other_bad_input_is_named():
     for shape in [(3, 28, 28), (1, 32, 32), (28, 28)]:
         with pytest.raises(ValueError, match=r"\(1, 28, 28\)"):
             fm.build(shape)
@@ -345,96 +341,3 @@ def test_other_bad_input_is_named(monkeypatch, tmp_path):
         fm.binned_gaussian(0.0)
     with pytest.raises(ValueError, match=r"must lie in \[0, 1\]"):
         fm.best_sigma(fresh(), 2 * pictures() - 1)
-    monkeypatch.setattr(fm, "shipped", lambda: tmp_path)
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint"):
-        fm.pretrained()
-
-
-# What is shipped
-
-
-def test_shipped_results_are_complete_and_agree_with_each_other():
-    folder = fm.shipped()
-    facts = json.loads((folder / "recipe.json").read_text())
-    _, meta = checkpoint.read(folder / "weights.safetensors")
-    assert meta == facts
-    assert facts["recipe"] == asdict(fm.RECIPE)
-    assert facts["command"] == "vae-teach train fashion_mnist"
-    assert facts["data"] == {"name": "fashion_mnist", "split": "train", "images": 60_000}
-    history = train.History.load(folder / "history.json")
-    assert history["epoch"] == list(range(1, facts["epochs_done"] + 1))
-    assert 1 <= facts["epochs_done"] <= fm.RECIPE.epochs
-    assert facts["seconds"] == pytest.approx(sum(history["seconds"]), abs=1)
-    assert history["elbo"][-1] > history["elbo"][0] and len(history["validation_elbo"]) == len(history)
-    wanted = {f"samples_{epoch:03d}.png" for epoch in range(10, facts["epochs_done"] + 1, 10)}
-    assert {path.name for path in folder.iterdir()} == wanted | {"weights.safetensors", "history.json", "recipe.json", "latest.png"}
-    for name in {*wanted, "latest.png"}:
-        image = Image.open(folder / name)
-        assert image.size == (280, 280) and image.mode == "L" and np.asarray(image).std() > 20
-    assert (folder / "weights.safetensors").stat().st_size <= 8_000_000
-
-
-def test_shipped_weights_load_in_evaluation_mode_and_score_what_they_say():
-    """Without Fashion-MNIST on this machine the stand-in shows that the model runs; it scores worse there, as it must."""
-    model, history, facts = fm.pretrained()
-    assert not any(module.training for module in model.modules())
-    assert len(history) == facts["epochs_done"]
-    said = facts["score"]["first 1000 test images"]
-    try:
-        images = data.load("fashion_mnist", "test", download=False)
-    except data.DataError:
-        images = data.digits("test", size=28)
-        assert train.evaluate(model, images)["elbo"] < said["elbo"]
-        return
-    grid = runs.mosaic(runs.samples(model)).astype(int)
-    assert np.abs(grid - np.asarray(Image.open(fm.shipped() / "latest.png")).astype(int)).max() <= 2
-    got = train.evaluate(model, images.take(slice(0, 1000)))
-    assert got == pytest.approx(said, abs=0.1)
-    whole = facts["score"]["all 10000 test images"]
-    assert whole["elbo"] == pytest.approx(got["elbo"], abs=30)
-
-
-spec = importlib.util.spec_from_file_location("ship_tool", ROOT / "tools/ship.py")
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
-
-
-@pytest.fixture
-def tiny_run(monkeypatch, tmp_path):
-    """Two epochs on a few digits, as ``vae-teach train`` would run them, with a grid after each."""
-    monkeypatch.setattr(data, "load", lambda name, split="train", **_: data.digits(split, size=28).take(slice(0, 40)))
-    monkeypatch.setattr(runs, "SAMPLES_EVERY", 1)
-    runs.run("fashion_mnist", tmp_path / "run", epochs=2, device="cpu", progress=False)
-    return tmp_path / "run"
-
-
-def test_shipping_a_run(tiny_run, tmp_path):
-    target = tmp_path / "results" / "fashion_mnist"
-    for words in ("one machine", "another machine"):  # the second time it replaces
-        facts = tool.ship("fashion_mnist", tiny_run, target, words)
-        assert facts == json.loads((target / "recipe.json").read_text()) and facts["device"] == words
-    assert sorted(p.name for p in target.iterdir()) == ["history.json", "latest.png", "recipe.json", "samples_001.png", "samples_002.png", "weights.safetensors"]
-    assert [p.name for p in target.parent.iterdir()] == ["fashion_mnist"], "nothing left beside it"
-    tensors, meta = checkpoint.read(target / "weights.safetensors")
-    assert meta == facts and facts["epochs_done"] == 2 and facts["recipe"]["epochs"] == 400
-    assert {t.dtype for t in tensors.values()} == {torch.float16, torch.int64}
-    assert not any(name.startswith("optimizer") for name in tensors)
-    model = fm.conv_vae()
-    checkpoint.restore(target / "weights.safetensors", model)
-    assert train.evaluate(model, data.load("digits", "test")) == pytest.approx(facts["score"]["all 40 test images"], abs=1e-2)
-    assert (target / "samples_002.png").read_bytes() == (tiny_run / "samples_002.png").read_bytes()
-
-
-def test_a_run_that_should_not_be_shipped_changes_nothing(tiny_run, tmp_path, monkeypatch):
-    target = tmp_path / "results"
-    tool.ship("fashion_mnist", tiny_run, target)
-    before = {p.name: p.read_bytes() for p in target.iterdir()}
-    (tiny_run / "samples_001.png").unlink()
-    with pytest.raises(tool.ShipError, match="lacks samples_001.png"):
-        tool.ship("fashion_mnist", tiny_run, target)
-    monkeypatch.setattr(fm, "RECIPE", replace(fm.RECIPE, lr=0.5))
-    with pytest.raises(tool.ShipError, match="another recipe: lr"):
-        tool.ship("fashion_mnist", tiny_run, target)
-    with pytest.raises(checkpoint.CheckpointError, match="no checkpoint"):
-        tool.ship("fashion_mnist", tmp_path / "nowhere", target)
-    assert {p.name: p.read_bytes() for p in target.iterdir()} == before

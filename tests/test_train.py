@@ -158,7 +158,7 @@ def test_the_first_bad_number_stops_training_and_is_named(digits, tmp_path, term
     with pytest.raises(train.NonFiniteLoss, match=f"the {term} term became -?{bad} in epoch 2, at step 5"):
         run(digits, model, checkpoint_path=path)
     assert len(calls) == steps + 5
-    assert len(checkpoint.read(path)[1]["history"]) == 1
+    assert len(checkpoint.read(path).meta["history"]) == 1
     assert all(torch.isfinite(v).all() for v in model.state_dict().values()), "stopped before the update"
 
 

@@ -3,8 +3,8 @@
 usage: python tools/ship.py SLUG RUN_FOLDER [--device "2 CPU cores"] [--to FOLDER]
 
 Reads the run's checkpoint and sample grids (a run that is still going may be shipped too) and writes, into
-``vae_teach/results/SLUG``: ``weights.safetensors`` (half precision, no optimiser), ``history.json``, ``recipe.json``, the grids, and ``latest.png``,
-the same grid drawn from the shipped weights.
+``vae_teach/results/SLUG``: ``weights.safetensors`` (half precision, no optimiser), ``history.json``, ``recipe.json``, the grids, ``latest.png``
+(the same grid drawn from the shipped weights), and for a pocket model ``explorer.safetensors``, which its living page reads.
 The new folder replaces the old one only when it is complete.
 """
 
@@ -39,22 +39,23 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
         CheckpointError: no readable checkpoint, or one of another model.
         DataError: the data set of the run is not on this machine, so it cannot be scored.
     """
-    tensors, meta = checkpoint.read(run / "checkpoint.safetensors")
-    plan, history = runs.plan(slug), train.History(meta["history"])
+    plan = runs.plan(slug)
+    model, meta = runs.trained(slug, run)
+    history = train.History(meta["history"])
     trained = meta["run"]["recipe"]
     wanted = json.loads(json.dumps(asdict(replace(plan.recipe, epochs=trained["epochs"]))))
     if trained != wanted:
         raise ShipError(f"{run} was trained by another recipe: {', '.join(k for k in wanted if trained.get(k) != wanted[k])} differ. Train it again.")
+    if meta["run"]["data"] != plan.dataset:
+        raise ShipError(f"{run} was trained on {meta['run']['data']}, not on {plan.dataset}. Get that data set (`vae-teach data`) and train again.")
     if not len(history):
         raise ShipError(f"{run} has no finished epoch yet.")
-    told = range(runs.SAMPLES_EVERY, len(history) + 1, runs.SAMPLES_EVERY) if not slug.endswith("-pocket") else ()  # a pocket model travels light
+    told = range(runs.SAMPLES_EVERY, len(history) + 1, runs.SAMPLES_EVERY) if not runs.is_pocket(slug) else ()
     grids = [run / f"samples_{epoch:03d}.png" for epoch in told]
     missing = [path.name for path in grids if not path.is_file()]
     if missing:
         raise ShipError(f"{run} lacks {', '.join(missing)}. If the run is going on, try again in a moment.")
 
-    model = plan.build(tuple(meta["run"]["image_shape"]))
-    checkpoint.restore(run / "checkpoint.safetensors", model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{slug}.") as folder:
         fresh = Path(folder) / "new"
@@ -70,7 +71,7 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
             "device": device_words or describe_device(trained["precision"]),
             "torch": torch.__version__,
             "seconds": round(sum(history["seconds"]), 1),
-            "score": score(model, meta["run"]["data"]),
+            "score": score(model, plan),
         }
         checkpoint.save(weights, model, half=True, **facts)
         if weights.stat().st_size > LARGEST:
@@ -80,17 +81,29 @@ def ship(slug: str, run: Path, target: Path, device_words: str | None = None) ->
         runs.save_grid(fresh / "latest.png", runs.samples(model))
         for path in grids:
             shutil.copyfile(path, fresh / path.name)
-        if target.exists():
-            target.rename(Path(folder) / "old")
-        fresh.rename(target)
+        if runs.is_pocket(slug):
+            (fresh / "explorer.safetensors").write_bytes(runs.explorer(model, plan.dataset))
+        replace_folder(target, fresh, Path(folder) / "old")
     return facts
 
 
-def score(model: torch.nn.Module, name: str) -> dict:
-    """ELBO, reconstruction and KL, nats an image, on the whole test split and on its first images."""
-    images = data.load(name, "test")
+def replace_folder(target: Path, fresh: Path, old: Path) -> None:
+    """Put ``fresh`` in the place of ``target``; if that is interrupted, ``target`` is what it was."""
+    if target.exists():
+        target.rename(old)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise
+
+
+def score(model: torch.nn.Module, plan: train.Plan) -> dict:
+    """ELBO, reconstruction and KL, nats an image, on the whole test split and on its first images, seen as the recipe sees them."""
+    images = data.load(plan.dataset, "test")
     parts = {f"first {SUBSET} test images": images.take(slice(0, SUBSET)), f"all {len(images)} test images": images}
-    values = {part: {k: round(v, 3) for k, v in train.evaluate(model, some).items()} for part, some in parts.items()}
+    values = {part: {k: round(v, 3) for k, v in train.evaluate(model, some, binarize=plan.recipe.binarize).items()} for part, some in parts.items()}
     if not all(abs(v) < float("inf") for part in values.values() for v in part.values()):
         raise ShipError(f"the score is not finite in half precision: {values}.")
     return values

@@ -14,10 +14,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 if it did what it was asked; 1 if a named data set could not be had; 2 for a mistake in the request, said in one
-        line; 130 if it was interrupted.
+        0 if it did what it was asked; 1 if a named data set could not be had; 2 for a mistake in the request, or damaged data,
+        said in one line; 130 if it was interrupted.
     """
     arguments = _parser().parse_args(argv)
+    from vae_teach.common.data import DataError
+
     with warnings.catch_warnings():
         told: set[str] = set()
 
@@ -33,7 +35,7 @@ def main(argv: list[str] | None = None) -> int:
         except KeyboardInterrupt:
             print("\nStopped. What was saved is whole; the same command goes on from it.", file=sys.stderr)
             return 130
-        except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        except (ValueError, OSError, FloatingPointError, DataError) as error:
             print(f"vae-teach: {' '.join(str(error).split())}", file=sys.stderr)
             return 2
 
@@ -79,6 +81,8 @@ def _doctor(arguments: argparse.Namespace) -> int:
     libraries = (f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "matplotlib", "safetensors"))
     print("  ".join([f"vae-teach {__version__}", *libraries]))
     print(f"device: {device.choose()} (here: {', '.join(device.available())}), {torch.get_num_threads()} CPU threads")
+    if named := os.environ.get("VAE_TEACH_DATA"):
+        print(f"VAE_TEACH_DATA: {named}{'' if Path(named).expanduser().is_dir() else ' (no such folder)'}")
     for name in data.NAMES:
         try:
             where = data.find(name, download=False) if name in data.DOWNLOADABLE else "embedded, always there"
@@ -94,17 +98,21 @@ def _doctor(arguments: argparse.Namespace) -> int:
 def _data(arguments: argparse.Namespace) -> int:
     from vae_teach.common import data
 
-    missing = False
+    code = 0
     for name in arguments.names or data.DOWNLOADABLE:
         try:
             train, test = data.load(name), data.load(name, "test")
         except data.NotFound as error:
-            missing = True
+            code = max(code, int(bool(arguments.names)))
             print(f"{name}: {error} Until then the embedded 8×8 digits stand in for it.")
+            continue
+        except data.DataError as error:
+            code = 2
+            print(f"vae-teach: {error}", file=sys.stderr)
             continue
         checked = "SHA-256 verified" if name in data.DOWNLOADABLE else "embedded"
         print(f"{name}: {len(train)} + {len(test)} images of {'×'.join(map(str, train.shape))}, {checked}, from {train.source}")
-    return int(missing and bool(arguments.names))
+    return code
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -116,7 +124,7 @@ def _train(arguments: argparse.Namespace) -> int:
     history = runs.run(arguments.slug, folder, epochs=arguments.epochs, device=arguments.device, say=print)
     last = history.rows[-1]
     held_out = f", {last['validation_elbo']:.2f} held out" if "validation_elbo" in last else ""
-    print(f"{len(history)} epochs done: ELBO {last['elbo']:.2f} nats per image in training{held_out}")
+    print(f"{len(history)} {'epoch' if len(history) == 1 else 'epochs'} done: ELBO {last['elbo']:.2f} nats per image in training{held_out}")
     print(f"In {folder}: {', '.join(sorted(path.name for path in folder.iterdir() if not path.name.startswith('.')))}")
     return 0
 
@@ -126,6 +134,8 @@ def _sample(arguments: argparse.Namespace) -> int:
 
     if arguments.n < 1:
         raise ValueError(f"--n must be at least 1, got {arguments.n}.")
+    if not 0 <= arguments.seed < 2**63:
+        raise ValueError(f"--seed must lie between 0 and 2⁶³ − 1, got {arguments.seed}.")
     usual = Path("runs") / arguments.slug
     model, source = runs.load(arguments.slug, arguments.folder or (usual if (usual / "checkpoint.safetensors").exists() else None))
     pictures = runs.samples(model, arguments.n, arguments.seed)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from importlib.resources import files
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -18,9 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from vae_teach.common import checkpoint
 from vae_teach.common.likelihood import Likelihood, gaussian
-from vae_teach.common.train import History, Plan, Recipe
+from vae_teach.common.train import Plan, Recipe
 from vae_teach.kl import kl_standard_normal
 from vae_teach.vae import VAE, check_images
 
@@ -262,24 +259,3 @@ def binned_gaussian(sigma: float) -> Likelihood:
 def bits_per_dim(elbo: float, pixels: int = 784) -> float:
     r"""Bits a pixel (fashion-mnist-bits) for a log-probability in nats an image."""
     return -elbo / (pixels * math.log(2))
-
-
-def shipped() -> Path:
-    """The folder of results that comes with the course.
-
-    It holds weights, recipe, history and a grid of samples every ten epochs.
-    """
-    return Path(str(files("vae_teach") / "results" / "fashion_mnist"))
-
-
-def pretrained() -> tuple[VAE, History, dict]:
-    """The trained model that comes with the course, its history and its facts.
-
-    The model is in evaluation mode. The facts are those of ``recipe.json``.
-
-    Raises:
-        CheckpointError: the weights are missing or do not fit.
-    """
-    model = conv_vae()
-    facts = checkpoint.restore(shipped() / "weights.safetensors", model)
-    return model.eval(), History.load(shipped() / "history.json"), facts

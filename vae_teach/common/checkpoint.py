@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from vae_teach.common import require
 
 
 class CheckpointError(ValueError):
@@ -40,6 +43,9 @@ def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
 def _temporary(path: Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{path.name}.*"):  # by a process that was killed while it wrote
+            if time.time() - left.stat().st_mtime > 3600:
+                left.unlink(missing_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise OSError(f"cannot write {path}: {error.strerror}. Choose a folder you may write to.") from error
@@ -61,10 +67,13 @@ def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | 
 
     Args:
         half: store floating-point weights as float16, for shipping.
+
+    Raises:
+        ValueError: a weight is too large for float16.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     if half:
-        tensors = {name: value.half() if value.is_floating_point() else value for name, value in tensors.items()}
+        tensors = {name: require.finite(value.half(), f"{name} as float16") if value.is_floating_point() else value for name, value in tensors.items()}
     if optimizer is not None:
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
@@ -72,8 +81,16 @@ def save(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | 
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata={"vae_teach": json.dumps(meta)}))
 
 
-def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Tensors and meta of a checkpoint.
+class Contents(NamedTuple):
+    """What a checkpoint holds: its tensors by name, the facts stored with them, and where it lies."""
+
+    tensors: dict[str, torch.Tensor]
+    meta: dict[str, Any]
+    path: Path
+
+
+def read(path: Path) -> Contents:
+    """The contents of a checkpoint.
 
     Raises:
         CheckpointError: the file is missing, cut short, or not one of ours.
@@ -81,20 +98,22 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt") as file:
             meta = json.loads((file.metadata() or {})["vae_teach"])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta
+            return Contents({name: file.get_tensor(name) for name in file.keys()}, meta, Path(path))
     except FileNotFoundError as error:
         raise CheckpointError(f"no checkpoint at {path}. Train one first, or give another path.") from error
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise CheckpointError(f"{path} is not a readable checkpoint ({error}). Delete it, or give another path.") from error
 
 
-def restore(path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
-    """Load a checkpoint into ``model`` (and ``optimizer``) and return its meta; nothing changes if it does not fit.
+def restore(source: Path | Contents, model: torch.nn.Module, optimizer: torch.optim.Optimizer | None = None) -> dict[str, Any]:
+    """Load a checkpoint, a file or what :func:`read` returned, into ``model`` (and ``optimizer``) and return its meta.
+
+    Nothing changes if it does not fit.
 
     Raises:
         CheckpointError: names or shapes differ: the checkpoint is of another model, or holds no optimiser.
     """
-    tensors, meta = read(path)
+    tensors, meta, path = source if isinstance(source, Contents) else read(source)
     stored = {name.removeprefix("model."): value for name, value in tensors.items() if name.startswith("model.")}
     wanted = model.state_dict()
     differences = sorted(stored.keys() ^ wanted.keys()) + [

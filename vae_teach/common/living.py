@@ -93,6 +93,8 @@ def _widget(tag: str, alt: str, values: dict[str, Any], weights: bytes):
     source = (SCRIPTS / "living.js").read_text() + script(tag).read_text() + _RENDER
 
     class Living(anywidget.AnyWidget):
+        """The element as a widget; ``values`` are synchronised both ways."""
+
         _esm = source
         tag = traitlets.Unicode().tag(sync=True)
         alt = traitlets.Unicode().tag(sync=True)

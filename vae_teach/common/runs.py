@@ -11,6 +11,7 @@ import pkgutil
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from vae_teach.common import checkpoint, data, train
 from vae_teach.common.device import choose
 
 SAMPLES_EVERY = 10
+CHECKPOINT = "checkpoint.safetensors"
 GRID = 10  # pictures along a side: 100 samples
 
 
@@ -47,6 +49,11 @@ def plan(slug: str) -> train.Plan:
     return known[slug]
 
 
+def is_pocket(slug: str) -> bool:
+    """Whether this is the model of a living page, which travels light."""
+    return slug.endswith("-pocket")
+
+
 def shipped(slug: str) -> Path:
     """The folder of trained results under that name that comes with the course, if there is one."""
     return Path(str(files("vae_teach") / "results" / slug))
@@ -71,10 +78,10 @@ def run(slug: str, folder: Path, *, epochs: int | None = None, device: str | Non
         torch.manual_seed(recipe.seed)
         model = build(images.shape)
 
-    path = folder / "checkpoint.safetensors"
+    path = folder / CHECKPOINT
     say(f"{slug} on {images.name} ({len(images)} images, {images.source}), {recipe.epochs} epochs on {target}")
     if path.exists():
-        say(f"going on after epoch {len(checkpoint.read(path)[1].get('history', []))} of {path}")
+        say(f"going on after epoch {len(checkpoint.read(path).meta.get('history', []))} of {path}")
 
     def after_epoch(epoch: int, model: torch.nn.Module) -> None:
         if epoch % SAMPLES_EVERY == 0 or epoch == recipe.epochs:
@@ -97,21 +104,60 @@ def load(slug: str, folder: Path | None = None, device: str | None = None) -> tu
     Raises:
         CheckpointError: it does not exist, or does not fit.
     """
-    build = plan(slug).build
     if folder is None:
-        weights = shipped(slug) / "weights.safetensors"
-        if not weights.exists():
-            raise checkpoint.CheckpointError(f"no trained model of {slug}: the course ships none. Run `vae-teach train {slug}` first.")
-        model = build()
-        checkpoint.restore(weights, model)
-        return model.eval().to(choose(device)), "the weights shipped with the course"
-    path = Path(folder) / "checkpoint.safetensors"
-    meta = checkpoint.read(path)[1]
-    if not {"run", "history"} <= meta.keys():
+        return pretrained(slug).model.to(choose(device)), "the weights shipped with the course"
+    model, meta = trained(slug, folder)
+    return model.to(choose(device)), f"{Path(folder) / CHECKPOINT} ({len(meta['history'])} epochs)"
+
+
+def trained(slug: str, folder: Path) -> tuple[torch.nn.Module, dict]:
+    """The model of the run in ``folder``, in evaluation mode on the CPU, and what its checkpoint says of the run.
+
+    Raises:
+        CheckpointError: there is no run, or one of another model.
+    """
+    path = Path(folder) / CHECKPOINT
+    contents = checkpoint.read(path)
+    if not {"run", "history"} <= contents.meta.keys():
         raise checkpoint.CheckpointError(f"{path} holds weights but no training run. Give the folder of a run.")
-    model = build(tuple(meta["run"]["image_shape"]))
-    checkpoint.restore(path, model)
-    return model.eval().to(choose(device)), f"{path} ({len(meta['history'])} epochs)"
+    model = plan(slug).build(tuple(contents.meta["run"]["image_shape"]))
+    return model.eval(), checkpoint.restore(contents, model)
+
+
+class Pretrained(NamedTuple):
+    """A model that comes with the course, in evaluation mode; its history; the facts of its ``recipe.json``."""
+
+    model: torch.nn.Module
+    history: train.History
+    facts: dict
+
+
+def pretrained(slug: str) -> Pretrained:
+    """What the course ships under that name, on the CPU.
+
+    Raises:
+        CheckpointError: nothing, or weights that do not fit.
+    """
+    model, folder = plan(slug).build(), shipped(slug)
+    if not folder.is_dir():
+        raise checkpoint.CheckpointError(f"no trained model of {slug}: the course ships none. Run `vae-teach train {slug}` first.")
+    facts = checkpoint.restore(folder / "weights.safetensors", model)
+    return Pretrained(model.eval(), train.History.load(folder / "history.json"), facts)
+
+
+@torch.no_grad()
+def explorer(model: torch.nn.Module, dataset: str) -> bytes:
+    """A model's decoder and the codes of 500 test images, for a ``vae-explorer`` (:func:`vae_teach.common.living.export`).
+
+    Raises:
+        ValueError: a page could not run this decoder.
+        DataError: the data set is not on this machine.
+    """
+    from vae_teach.common import living
+
+    test = data.load(dataset, "test").take(slice(0, 500))
+    codes, _ = model.posterior(test.batch())
+    return living.export(model, codes, test.labels, test.classes)
 
 
 @torch.no_grad()
@@ -119,10 +165,10 @@ def samples(model: torch.nn.Module, n: int = GRID**2, seed: int = 0) -> np.ndarr
     """``n`` pictures from the prior, uint8 ``(n, H, W)``; the same draws of z for the same seed on any device."""
     was_training = model.training
     model.eval()
-    z = torch.randn((n, model.latent), generator=torch.Generator().manual_seed(seed))
-    pictures = model.decode(z.to(next(model.parameters()).device)).mean[:, 0]
+    z = torch.randn((n, model.latent), generator=torch.Generator().manual_seed(seed)).to(next(model.parameters()).device)
+    pictures = torch.cat([model.decode(some).mean[:, 0].cpu() for some in z.split(500)])  # all at once may not fit
     model.train(was_training)
-    return (pictures.clamp(0, 1) * 255).round().byte().cpu().numpy()
+    return (pictures.clamp(0, 1) * 255).round().byte().numpy()
 
 
 def mosaic(pictures: np.ndarray, columns: int = GRID) -> np.ndarray:
@@ -135,8 +181,14 @@ def mosaic(pictures: np.ndarray, columns: int = GRID) -> np.ndarray:
 
 
 def save_grid(path: Path, pictures: np.ndarray, columns: int = GRID) -> None:
-    """Write pictures, uint8 ``(N, H, W)``, as one grey PNG."""
+    """Write pictures, uint8 ``(N, H, W)``, as one grey PNG.
+
+    Raises:
+        ValueError: the name is that of a folder, or does not end in .png.
+    """
     from PIL import Image
 
+    if Path(path).is_dir() or Path(path).suffix.lower() != ".png":
+        raise ValueError(f"{path} should be the name of a PNG file, such as {Path(path).with_suffix('.png').name or 'samples.png'}.")
     image = Image.fromarray(mosaic(pictures, columns))
     checkpoint.write_atomically(Path(path), lambda temporary: image.save(temporary, format="PNG"))

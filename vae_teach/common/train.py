@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import time
@@ -171,12 +172,15 @@ def fit(
             skip it; a kill in between repeats it.
 
     Raises:
-        NonFiniteLoss: at the first step whose loss is NaN or infinite; names epoch, step and term.
+        NonFiniteLoss: at the first step whose loss is NaN or infinite (names epoch, step and term), or at the end of the
+            first epoch that leaves such a weight or such a score on ``validation``. That epoch is not saved.
         CheckpointError: the checkpoint is of another model or recipe.
         OSError: the checkpoint cannot be written.
         ValueError: there are no images.
     """
-    _require_images(data)
+    for images in (data, validation):
+        if images is not None:
+            _require_images(images)
     target = choose(device)
     model.to(target)
     if target.type == "cpu":  # convolutions run faster on this layout; plain matrices are not touched by it
@@ -184,7 +188,7 @@ def fit(
     data = data.to(target)
     validation = validation.to(target) if validation is not None else None
     optimizer = torch.optim.Adam(model.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay, fused=target.type != "mps")
-    run = {"model": type(model).__name__, "data": data.name, "image_shape": list(data.shape), "n_images": len(data), "recipe": asdict(recipe)}
+    run = _describe(model, data, recipe)
     history = _resume(checkpoint_path, model, optimizer, run)
     if checkpoint_path is not None and len(history) < recipe.epochs:
         checkpoint.require_writable(Path(checkpoint_path).parent)  # now, not after the first epoch
@@ -199,6 +203,7 @@ def fit(
             row = {"epoch": epoch + 1, **row, "seconds": round(time.perf_counter() - started, 3)}
             if validation is not None:
                 row["validation_elbo"] = evaluate(model, validation, binarize=recipe.binarize)["elbo"]
+            _require_finite(model, row)
             history.rows.append(row)
             if after_epoch is not None:
                 after_epoch(epoch + 1, model)
@@ -226,8 +231,9 @@ def _train_epoch(model, data, recipe, optimizer, epoch, bar) -> dict[str, float]
         record[:, step * recipe.batch_size :][:, : len(index)] = torch.stack([bound.reconstruction.detach(), bound.kl.detach()])
         # Looking at a number waits for the device, so an accelerator is asked once in 50 steps. The record remembers.
         if device.type == "cpu" or step % 50 == 49 or step == len(order) - 1:
-            if not math.isfinite(loss.item()):
-                raise NonFiniteLoss(_first_fault(record.split(recipe.batch_size, 1)[: step + 1], epoch))
+            seen = record[:, : step * recipe.batch_size + len(index)]
+            if not math.isfinite(loss.item()) or not (device.type == "cpu" or seen.isfinite().all()):
+                raise NonFiniteLoss(_first_fault(seen.split(recipe.batch_size, 1), epoch))
 
         loss.backward()
         optimizer.step()
@@ -247,6 +253,32 @@ def _first_fault(steps: Sequence[torch.Tensor], epoch: int) -> str:
     return f"the elbo term became infinite in epoch {epoch + 1} although its parts are finite; beta or the free bits are too large."
 
 
+def _require_finite(model: torch.nn.Module, row: dict[str, float]) -> None:
+    broken = [name for name, value in model.state_dict().items() if not value.isfinite().all()]
+    if broken:
+        raise NonFiniteLoss(
+            f"{broken[0]} holds a NaN or an infinity after epoch {row['epoch']}, although every loss was finite; the epoch was not saved. "
+            "Usual causes: a gradient that overflows, too large a learning rate."
+        )
+    if not math.isfinite(row.get("validation_elbo", 0.0)):
+        raise NonFiniteLoss(f"the held-out ELBO is {row['validation_elbo']} after epoch {row['epoch']}; the epoch was not saved. Does the held-out data hold NaN?")
+
+
+def _describe(model: torch.nn.Module, data: ImageData, recipe: Recipe) -> dict[str, Any]:
+    """What must be the same for a run to go on."""
+    likelihood = getattr(model, "likelihood", None)
+    pixels = hashlib.sha256(data.images.cpu().numpy()).hexdigest()[:16]
+    return {
+        "model": type(model).__name__,
+        "likelihood": getattr(likelihood, "name", None),
+        "data": data.name,
+        "image_shape": list(data.shape),
+        "n_images": len(data),
+        "images_sha256": pixels,
+        "recipe": asdict(recipe),
+    }
+
+
 def _require_images(data: ImageData) -> None:
     if len(data) == 0:
         raise ValueError(f"{data.name!r} holds no images; there is nothing to train on or to average over.")
@@ -259,15 +291,14 @@ def _seed(seed: int, epoch: int) -> int:
 def _resume(path: Path | None, model, optimizer, run: dict) -> History:
     if path is None or not Path(path).exists():
         return History()
-    _, meta = checkpoint.read(path)
-    then, now = meta.get("run", {}), json.loads(json.dumps(run))
+    contents = checkpoint.read(path)
+    then, now = contents.meta.get("run", {}), json.loads(json.dumps(run))
     for side in (then, now):  # a run may be made longer
         side["recipe"] = {k: v for k, v in side.get("recipe", {}).items() if k != "epochs"}
     if then != now:
-        what = [k for k in now if then.get(k) != now[k]]
+        what = [name for name in now if then.get(name) != now[name]]
         raise checkpoint.CheckpointError(f"{path} belongs to another run: {', '.join(what)} differ. Delete it to start again, or give another path.")
-    checkpoint.restore(path, model, optimizer)
-    return History(meta["history"])
+    return History(checkpoint.restore(contents, model, optimizer)["history"])
 
 
 @torch.no_grad()
