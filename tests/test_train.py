@@ -7,13 +7,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vae_teach import fashion_mnist, vae
-from vae_teach.common import checkpoint, data, train
+from vae_teach.common import checkpoint, data, likelihood, runs, train
 
 RECIPE = train.Recipe(epochs=3, batch_size=64, binarize=True, beta=train.Warmup(0.0, 1.0, 2.0))
 
@@ -231,3 +232,121 @@ def test_history_survives_a_file_and_plots(digits, tmp_path):
     for name in ("history.json", "none.json"):
         with pytest.raises(checkpoint.CheckpointError, match=f"{name} is not a readable history"):
             train.History.load(tmp_path / name)
+
+
+# What the recipe says is what the model gets
+
+
+class Spy(torch.nn.Module):
+    """One weight w, ELBO -(w - mean of the image)²; it notes what the loop hands it."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = torch.nn.Parameter(torch.tensor(2.0))
+        self.seen = []
+
+    def elbo(self, x, beta=1.0, n_samples=1, free_bits=0.0, validate=True):
+        half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        self.seen.append({"x": x.clone(), "beta": beta, "free_bits": free_bits, "half": half, "training": self.training, "gradient": torch.is_grad_enabled()})
+        reconstruction = -((self.w - x.mean((1, 2, 3))) ** 2)
+        return vae.Bound(reconstruction, reconstruction, torch.zeros_like(reconstruction))
+
+
+def test_every_part_of_the_recipe_reaches_the_model(digits):
+    spy, few = Spy(), digits.take(slice(0, 100))
+    recipe = train.Recipe(epochs=2, batch_size=40, beta=train.Warmup(0.0, 4.0, 2.0), free_bits=0.3, binarize=True, precision="bfloat16")
+    train.fit(spy, few, recipe, validation=few, device="cpu", progress=False)
+    steps = [s for s in spy.seen if s["training"]]
+    assert [len(s["x"]) for s in steps] == [40, 40, 20] * 2
+    assert [s["beta"] for s in steps] == pytest.approx([2 * (epoch + step / 3) for epoch in range(2) for step in range(3)])
+    assert all(s["free_bits"] == 0.3 and s["half"] and s["gradient"] for s in steps)
+    assert all(set(s["x"].unique().tolist()) == {0.0, 1.0} for s in spy.seen), "held-out images are drawn as pixels of 0 and 1 too"
+    held_out = [s for s in spy.seen if not s["training"]]
+    assert len(held_out) == 2 and all(s["beta"] == 1 and s["free_bits"] == 0 and not s["gradient"] and not s["half"] for s in held_out)
+    assert spy.training, "left in the mode in which it was trained"
+
+
+def test_without_binarize_and_in_float32_images_stay_grey(digits):
+    spy = Spy()
+    train.fit(spy, digits.take(slice(0, 50)), train.Recipe(epochs=1), device="cpu", progress=False)
+    assert len(spy.seen[0]["x"].unique()) > 2 and not spy.seen[0]["half"] and spy.seen[0]["beta"] == 1
+
+
+def test_steps_are_those_of_adam_by_hand(digits):
+    """Kingma and Ba (2015), with the L2 term added to the gradient of the scaled loss."""
+    lr, decay, scale, few = 0.05, 0.2, 3.0, digits.take(slice(0, 64))
+    spy = Spy()
+    train.fit(spy, few, train.Recipe(epochs=3, batch_size=64, lr=lr, weight_decay=decay, loss_scale=scale), device="cpu", progress=False)
+    mean = few.batch().mean((1, 2, 3)).double()
+    w, m, v = 2.0, 0.0, 0.0
+    for t in range(1, 4):
+        gradient = scale * (2 * (w - mean)).mean().item() + decay * w
+        m, v = 0.9 * m + 0.1 * gradient, 0.999 * v + 0.001 * gradient**2
+        w -= lr * (m / (1 - 0.9**t)) / (math.sqrt(v / (1 - 0.999**t)) + 1e-8)
+    assert spy.w.item() == pytest.approx(w, abs=1e-5)
+
+
+def test_a_gradient_that_breaks_the_last_step_is_not_saved(digits, tmp_path):
+    """Every loss is finite, and the weights are NaN."""
+
+    class Cliff(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, w):
+            return w.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * math.nan
+
+    class Broken(Spy):
+        def elbo(self, x, **options):
+            bound = super().elbo(x, **options)
+            last = len(self.seen) == 4
+            return bound._replace(elbo=bound.elbo + 0 * Cliff.apply(self.w)) if last else bound
+
+    path = tmp_path / "checkpoint.safetensors"
+    with pytest.raises(train.NonFiniteLoss, match="w holds a NaN or an infinity after epoch 2.*not saved"):
+        train.fit(Broken(), digits.take(slice(0, 100)), train.Recipe(epochs=3, batch_size=50), checkpoint_path=path, device="cpu", progress=False)
+    assert len(checkpoint.read(path).meta["history"]) == 1
+
+
+def test_a_held_out_score_that_is_no_number_is_not_saved(digits, tmp_path):
+    class Blind(Spy):
+        def elbo(self, x, **options):
+            bound = super().elbo(x, **options)
+            return bound if self.training else bound._replace(elbo=bound.elbo + math.inf)
+
+    path, few = tmp_path / "checkpoint.safetensors", digits.take(slice(0, 50))
+    with pytest.raises(train.NonFiniteLoss, match="the held-out ELBO is inf after epoch 1"):
+        train.fit(Blind(), few, train.Recipe(epochs=1), validation=few, checkpoint_path=path, device="cpu", progress=False)
+    assert not path.exists()
+
+
+def test_an_empty_held_out_set_is_named_before_the_first_step(digits):
+    spy = Spy()
+    with pytest.raises(ValueError, match="holds no images"):
+        train.fit(spy, digits, RECIPE, validation=digits.take(slice(0, 0)), device="cpu", progress=False)
+    assert spy.seen == []
+
+
+def test_other_pixels_under_the_same_name_are_another_run(digits, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    run(digits, recipe=replace(RECIPE, epochs=1), checkpoint_path=path)
+    with pytest.raises(checkpoint.CheckpointError, match="images_sha256 differ"):
+        run(replace(digits, images=255 - digits.images), checkpoint_path=path)
+    with pytest.raises(checkpoint.CheckpointError, match="likelihood differ"):
+        run(digits, small(likelihood=likelihood.continuous_bernoulli()), checkpoint_path=path)
+
+
+def test_a_run_holds_out_the_test_split_and_samples_in_evaluation_mode(monkeypatch, tmp_path):
+    given = {}
+    monkeypatch.setattr(runs.train, "fit", lambda model, images, recipe, **options: given.update(options, images=images, model=model) or train.History())
+    runs.run("fashion_mnist-pocket", tmp_path, device="cpu", progress=False)
+    train_split, test_split = (data.load("fashion_mnist", split, fallback=True) for split in ("train", "test"))
+    assert torch.equal(given["images"].images, train_split.images)
+    assert torch.equal(given["validation"].images, test_split.images[:2000])
+    model = given["model"].train()
+    with torch.no_grad():
+        model.decode(torch.randn(64, 16)), model.encode(train_split.batch(slice(0, 64)))  # gives BatchNorm something to remember
+    assert np.array_equal(runs.samples(model, 3), runs.samples(model, 7)[:3]), "a picture does not depend on its neighbours"
+    assert model.training
