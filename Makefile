@@ -43,8 +43,8 @@ notebooks: $(READY)  ## run the notebooks in fresh kernels and save them normali
 topic: $(READY)  ## add a topic in every room: make topic SLUG=markov TITLE="Markov chains"
 	$(BIN)/python tools/topic.py "$(SLUG)" "$(TITLE)"
 
-assignments: $(READY)  ## student notebooks without solutions, into _build/assignments (SLUG=... for one topic)
-	$(BIN)/python tools/assignments.py $(SLUG)
+assignments: $(READY)  ## student notebooks without solutions, into assignments/ (SLUG=... for one topic); FORCE=1 overwrites
+	$(BIN)/python tools/assignments.py $(if $(FORCE),--force) $(SLUG)
 
 bench: $(READY)  ## our training loop against the usual ones, in one run
 	$(BIN)/python tools/bench.py

@@ -4,6 +4,8 @@ Randomised tests use fixed seeds; where a test would be random, its false-alarm 
 """
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from scipy import integrate, stats
 from torch.distributions import Bernoulli, Categorical, Independent, MultivariateNormal, Normal, kl_divergence
 
 from vae_teach import kl
+from vae_teach.fashion_mnist import binned_gaussian
 
 F64 = torch.float64
 probabilities = st.integers(1, 8).flatmap(lambda n: st.tuples(*[hnp.arrays(float, n, elements=st.floats(0, 1)).filter(lambda a: a.sum() > 1e-3)] * 2))
@@ -235,8 +238,46 @@ def test_dispatch_covers_the_families_and_refuses_others():
     for q, p in pairs:
         assert torch.allclose(kl.kl(q, p), kl_divergence(q, p))
         assert not torch.allclose(kl.kl(q, p), kl.kl(p, q)) or isinstance(q, Categorical)
-    with pytest.raises(NotImplementedError, match="kl_monte_carlo"):
-        kl.kl(Bernoulli(0.5), Normal(0.0, 1.0))
+    for q, p in [
+        (Bernoulli(0.5), Normal(0.0, 1.0)),
+        (binned_gaussian(0.1).distribution(torch.zeros(1, 2, 2)), binned_gaussian(0.2).distribution(torch.zeros(1, 2, 2))),
+        (Independent(Normal(torch.zeros(2, 3), 1.0), 2), Independent(Normal(torch.zeros(2, 3), 1.0), 1)),
+    ]:
+        with pytest.raises(NotImplementedError, match="kl_monte_carlo"):
+            kl.kl(q, p)
+
+
+def test_dispatch_broadcasts_as_torch_does():
+    row, one = Normal(torch.zeros(2, 3), 1.0), Normal(torch.tensor(1.0), 2.0)
+    means, cov = torch.zeros(4, 2, dtype=F64), covariance(np.random.default_rng(0), 2)
+    pairs = [
+        (row, one),
+        (one, row),
+        (Independent(row, 0), Independent(one, 0)),
+        (MultivariateNormal(means, cov), MultivariateNormal(means[0] + 1, 2 * cov)),
+        (Independent(MultivariateNormal(means, cov), 1), Independent(MultivariateNormal(means + 1, cov), 1)),
+    ]
+    for q, p in pairs:
+        want = kl_divergence(q, p) if not isinstance(q, Independent) or q.reinterpreted_batch_ndims else kl_divergence(q.base_dist, p.base_dist)
+        assert torch.allclose(kl.kl(q, p), want) and kl.kl(q, p).shape == want.shape
+
+
+def test_the_standard_error_is_that_of_the_mean():
+    """1 000 estimates of 50 draws: their spread equals the reported standard error within 15 % (false alarms below 1e-9)."""
+    torch.manual_seed(4)
+    q, p = Normal(torch.full((1000,), 0.4), 1.2), Normal(0.0, 1.0)
+    for name in ("plain", "nonnegative"):
+        estimate = kl.kl_monte_carlo(q, p, 50, name)
+        assert float(estimate.mean.std() / (estimate.standard_error**2).mean().sqrt()) == pytest.approx(1, abs=0.15)
+
+
+def test_a_joint_table_may_have_empty_rows():
+    p = torch.tensor([[0.5, 0.5], [0.0, 0.0]])
+    q = torch.tensor([[0.25, 0.25], [0.5, 0.0]])
+    joint, marginal, conditional = kl.kl_chain(p, q)
+    assert float(joint) == pytest.approx(math.log(2)) == float(marginal) and conditional == 0
+    joint, marginal, conditional = kl.kl_chain(q, p)
+    assert joint == marginal == math.inf and conditional == 0
 
 
 two = torch.tensor([0.5, 0.5])
@@ -258,6 +299,9 @@ two = torch.tensor([0.5, 0.5])
         (lambda: kl.kl_monte_carlo(Normal(0.0, 1.0), Normal(0.0, 1.0), 1), "n must be at least 2"),
         (lambda: kl.kl_monte_carlo(Normal(0.0, 1.0), Normal(0.0, 1.0), 5, "best"), "estimator must be"),
         (lambda: kl.fit_normal(Normal(0.0, 1.0).log_prob, "sideways"), "direction must be"),
+        (lambda: kl.fit_normal(Normal(30.0, 1.0).log_prob, "forward"), "the target has mass .* instead of 1"),
+        (lambda: kl.fit_normal(lambda x: Normal(0.0, 1.0).log_prob(x) + 1, "reverse"), "the target has mass 2.72"),
+        (lambda: kl.kl_multivariate_normal(torch.zeros(2), 1e-9 * torch.tensor([[1.0, 0.5], [0.0, 1.0]]), torch.zeros(2), torch.eye(2)), "cov_1 must be symmetric"),
         (lambda: kl.fit_normal(Normal(0.0, 1.0).log_prob, "forward", start=(0.0, 0.0)), "start sigma must be > 0"),
     ],
 )  # fmt: skip
@@ -269,3 +313,25 @@ def test_bad_input_is_named(call, message):
 def test_shapes_are_enforced():
     with pytest.raises(Exception, match="(?i)type-check"):  # jaxtyping's, while tests run
         kl.kl_standard_normal_terms(torch.zeros(2, 3), torch.zeros(1, 3))
+
+
+def test_shapes_are_guarded_without_the_type_checker():
+    """Readers have no jaxtyping hook: the functions themselves refuse."""
+    script = """
+import torch
+from vae_teach import kl
+one, two = torch.ones(1), torch.ones(2)
+calls = [
+    lambda: kl.kl_categorical(one, two / 2), lambda: kl.kl_normal(one, one, two, one), lambda: kl.kl_standard_normal(one, two),
+    lambda: kl.kl_multivariate_normal(two, torch.eye(2), one, torch.eye(2)), lambda: kl.kl_chain(torch.ones(2, 2) / 4, torch.ones(4, 1) / 4),
+]
+for call in calls:
+    try:
+        call()
+    except ValueError as error:
+        assert "must have the same shape" in str(error), error
+    else:
+        raise SystemExit("accepted")
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout

@@ -21,20 +21,20 @@ def test_topic_writes_every_room_and_a_test_that_fails(tmp_path, monkeypatch, ca
     topic = tool("topic")
     monkeypatch.setattr(topic, "ROOT", tmp_path)
     (tmp_path / "_toc.yml").write_text((ROOT / "_toc.yml").read_text())
-    topic.main("markov", "Markov chains")
+    topic.main("zebras", "Zebras")
     from test_laws import ROOMS
 
-    assert [r for r in ROOMS if not (tmp_path / r.format("markov")).exists()] == []
+    assert [r for r in ROOMS if not (tmp_path / r.format("zebras")).exists()] == []
     parts = yaml.safe_load((tmp_path / "_toc.yml").read_text())["parts"]
     chapter = parts[-2]["chapters"][-1]
-    assert chapter == {"file": "book/markov", "sections": [{"file": "notebooks/markov"}, {"file": "exercises/markov/markov"}]}
-    namespace = {"__file__": str(tmp_path / "tests/test_markov.py")}
-    exec((tmp_path / "tests/test_markov.py").read_text(), namespace)
-    with pytest.raises(AssertionError, match="start with vae_teach/markov.py"):
+    assert chapter == {"file": "book/zebras", "sections": [{"file": "notebooks/zebras"}, {"file": "exercises/zebras/zebras"}]}
+    namespace = {"__file__": str(tmp_path / "tests/test_zebras.py")}
+    exec((tmp_path / "tests/test_zebras.py").read_text(), namespace)
+    with pytest.raises(AssertionError, match="start with vae_teach/zebras.py"):
         namespace["test_the_chapter_is_written"]()
     before = (tmp_path / "_toc.yml").read_text()
     with pytest.raises(SystemExit, match="there already"):
-        topic.main("markov", "Markov chains")
+        topic.main("zebras", "Zebras")
     assert (tmp_path / "_toc.yml").read_text() == before
 
 
@@ -63,6 +63,22 @@ def test_student_notebooks_hold_no_solution(path):
     for short in checks.questions(path.stem):
         result = checks.grade(f"{path.stem}.{short}", namespace)
         assert not result.passed and "nothing to check yet" in result.message
+
+
+def test_answers_are_not_overwritten(tmp_path, monkeypatch, capsys):
+    assignments = tool("assignments")
+    (tmp_path / "exercises").symlink_to(ROOT / "exercises")
+    monkeypatch.setattr(assignments, "ROOT", tmp_path)
+    assignments.main(["kl"])
+    target = tmp_path / "assignments/kl.ipynb"
+    fresh = target.read_bytes()
+    target.write_text("my answers")
+    assignments.main(["kl"])
+    assert target.read_text() == "my answers" and "kept" in capsys.readouterr().out
+    assignments.main(["kl"], force=True)
+    assert target.read_bytes() == fresh
+    with pytest.raises(SystemExit, match="no exercises for zebras"):
+        assignments.main(["zebras"])
 
 
 def test_the_table_of_contents_is_read_as_written():

@@ -1,9 +1,11 @@
-"""Student notebooks: the masters in exercises/ without their solutions, written to _build/assignments.
+"""Student notebooks: the masters in exercises/ without their solutions, written to assignments/.
 
 A cell tagged ``solution`` loses what stands between ``# BEGIN SOLUTION`` and ``# END SOLUTION`` and what stands before
 ``# SOLUTION``; a markdown cell with that tag is dropped. Nothing else changes.
 
-usage: python tools/assignments.py [SLUG ...]     (default: all)
+A notebook that is there already may hold somebody's answers. It is kept, unless ``--force`` is given.
+
+usage: python tools/assignments.py [--force] [SLUG ...]     (default: all)
 """
 
 from __future__ import annotations
@@ -41,19 +43,22 @@ def strip(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     return notebook
 
 
-def main(slugs: list[str]) -> None:
+def main(slugs: list[str], force: bool = False) -> None:
     """Write each student notebook and say where."""
     masters = sorted(ROOT.glob("exercises/*/*.ipynb"))
     for path in masters:
         if not slugs or path.stem in slugs:
-            target = ROOT / "_build" / "assignments" / path.name
+            target = ROOT / "assignments" / path.name
+            if target.exists() and not force:
+                print(f"{target.relative_to(ROOT)}: kept, with what is written in it (FORCE=1 starts it again)")
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             nbformat.write(strip(nbformat.read(path, as_version=4)), target)
-            print(target.relative_to(ROOT))
+            print(f"{target.relative_to(ROOT)}: written")
     unknown = set(slugs) - {path.stem for path in masters}
     if unknown:
         raise SystemExit(f"no exercises for {', '.join(sorted(unknown))}; there are {', '.join(p.stem for p in masters)}.")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main([word for word in sys.argv[1:] if word != "--force"], force="--force" in sys.argv)

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal
 
-from vae_teach.common.likelihood import Likelihood, gaussian
+from vae_teach.common.likelihood import Likelihood, gaussian, mean_of_levels
 from vae_teach.common.train import Plan, Recipe
 from vae_teach.kl import kl_standard_normal
 from vae_teach.vae import VAE, check_images
@@ -222,6 +222,11 @@ class BinnedNormal(Normal):
     The bins are 1/255 wide; the first and the last reach to infinity, so that
     the probabilities of the levels sum to one.
     """
+
+    @property
+    def mean(self) -> Tensor:
+        ndtr = torch.special.ndtr
+        return mean_of_levels(lambda edge: ndtr((self.loc - edge) / self.scale))
 
     def log_prob(self, value: Tensor) -> Tensor:
         upper = (value + 1 / 510 - self.loc) / self.scale

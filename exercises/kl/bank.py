@@ -4,7 +4,7 @@ SETUP = "import math, warnings, numpy as np, torch"
 
 BANK = {
     "q1": {
-        "right": ["kl_value = math.log(2) + 5/8 - 0.5", "kl_value = 0.818", "kl_value = torch.tensor(0.81815)", "kl_value = np.float32(0.8181)"],
+        "right": ["kl_value = math.log(2) + 5/8 - 0.5", "kl_value = 0.818", "kl_value = torch.tensor(0.81815)", "kl_value = np.float32(0.8181)", "kl_value = np.array([0.8181])"],
         "wrong": [
             ("kl_value = -math.log(2) + 8/2 - 0.5", "swapped"),
             ("kl_value = (math.log(2) + 5/8 - 0.5) / math.log(2)", "bits"),
@@ -60,7 +60,7 @@ BANK = {
         ],
     },
     "q4": {
-        "right": ["prediction = 'b'", "prediction = 'B'", "prediction = ' b '", "prediction = \"b\""],
+        "right": ["prediction = 'b'", "prediction = 'B'", "prediction = ' b '", "prediction = \"b\"", "prediction = '(b)'"],
         "wrong": [
             ("prediction = 'a'", "reverse KL"),
             ("prediction = 'c'", "one hill"),

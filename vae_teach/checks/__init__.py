@@ -120,7 +120,9 @@ def grade(question: str, namespace: Mapping[str, Any], seed: int | None = None) 
 
 def _grade_value(q: Question, given: Any) -> Result:
     if isinstance(q.answer, str):
-        given = str(given).strip().lower()
+        given = str(given).strip(" ().'\"\n").lower()
+    elif (number := _tensor(given)) is not None and number.numel() == 1:
+        given = number.reshape(())  # an array of one number is that number
     if _same(given, q.answer, q.tolerance):
         return Result(True, "passed.")
     for mistake in q.mistakes:
@@ -137,7 +139,9 @@ def _grade_function(q: Question, given: Callable, cases: list[Case]) -> Result:
             with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 outputs.append(given(**mine))
-        except NotImplementedError:
+        except NotImplementedError as error:
+            if error.args:  # torch's, not the line left for the reader
+                return Result(False, f"`{q.name}` raised NotImplementedError: {error} (called with {_describe(case)}).")
             return Result(False, f"nothing to check yet: `{q.name}` is still to be written.")
         except Exception as error:  # whatever a reader's code raises is theirs to see
             return Result(False, f"`{q.name}` raised {type(error).__name__}: {error} (called with {_describe(case)}).")

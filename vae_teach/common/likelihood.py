@@ -114,7 +114,7 @@ class DiscretizedLogistic(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.loc
+        return mean_of_levels(lambda edge: torch.sigmoid((self.loc - edge) * torch.exp(-self.log_scale)))
 
     def sample(self, sample_shape: tuple[int, ...] = ()) -> Tensor:
         with torch.no_grad():
@@ -130,6 +130,14 @@ class DiscretizedLogistic(Distribution):
         log_width = torch.log(-torch.expm1(-inv_scale / 255))
         inside = F.logsigmoid(upper) + F.logsigmoid(-lower) + log_width
         return torch.where(value < 1 / 510, F.logsigmoid(upper), torch.where(value > 1 - 1 / 510, F.logsigmoid(-lower), inside))
+
+
+def mean_of_levels(above: Callable[[float], Tensor]) -> Tensor:
+    r"""The mean of a law on the grey levels :math:`0,\frac1{255},\dots,1`, from ``above(t)``, its probability of a level above t.
+
+    A level is the sum of the steps below it, so :math:`\mathbb E[X]=\frac1{255}\sum_{k=0}^{254}P(X>(k+\frac12)/255)`.
+    """
+    return sum(above((k + 0.5) / 255) for k in range(255)) / 255
 
 
 #: Every likelihood by name; ``gaussian`` takes ``sigma``.
