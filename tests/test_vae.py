@@ -288,7 +288,9 @@ def test_an_autoencoder_is_deterministic_and_pays_no_kl(digits):
     net, x = vae.mlp_vae((1, 8, 8), hidden=8, latent=2, cls=vae.Autoencoder), digits.batch(torch.arange(5))
     a, b = net.elbo(x), net.elbo(x, beta=7.0)
     assert torch.equal(a.elbo, b.elbo) and torch.equal(a.elbo, a.reconstruction)
-    assert (a.kl > 0).all() and not a.kl.requires_grad
+    assert (a.kl == 0).all() and not a.kl.requires_grad
+    history = train.fit(net, digits, train.Recipe(epochs=1), validation=digits, device="cpu", progress=False)
+    assert history["elbo"] == history["reconstruction"] and history["validation_elbo"][0] > history["elbo"][0], "both count reconstruction alone"
 
 
 def test_the_sample_is_the_mean_at_a_draw_of_the_prior():
