@@ -79,6 +79,9 @@
         make("text", { class: "tick", x: left - 5, y: this.py(v) + 4, "text-anchor": "end" }, this.svg).textContent = text;
       }
       make("line", { class: "axis", x1: this.px(x[0]), x2: this.px(x[1]), y1: this.py(y[0]), y2: this.py(y[0]) }, this.svg);
+      // Curves stay inside the axes; handles and words may reach over.
+      const inner = [left, top, width - left - right, height - bottom - top];
+      this.inside = make("svg", { x: inner[0], y: inner[1], width: inner[2], height: inner[3], viewBox: inner.join(" "), style: "overflow: hidden" }, this.svg);
       if (xlabel) make("text", { x: (left + width - right) / 2, y: height - 5, "text-anchor": "middle" }, this.svg).textContent = xlabel;
       if (ylabel) make("text", { x: 12, y: (top + height - bottom) / 2, "text-anchor": "middle", transform: `rotate(-90 12 ${(top + height - bottom) / 2})` }, this.svg).textContent = ylabel;
     }
@@ -89,13 +92,13 @@
 
     /** A curve; call the result with xs and ys. */
     curve(tone, dash) {
-      const node = make("path", { class: "curve", style: `stroke: var(--${tone})`, "stroke-dasharray": dash || "none" }, this.svg);
+      const node = make("path", { class: "curve", style: `stroke: var(--${tone})`, "stroke-dasharray": dash || "none" }, this.inside);
       return (xs, ys) => node.setAttribute("d", this.path(xs, ys));
     }
 
     /** The area between a curve and zero; call the result with xs and ys. */
     area(tone, opacity) {
-      const node = make("path", { style: `fill: var(--${tone}); opacity: ${opacity || 0.25}` }, this.svg);
+      const node = make("path", { style: `fill: var(--${tone}); opacity: ${opacity || 0.25}` }, this.inside);
       return (xs, ys) => node.setAttribute("d", `M${this.px(xs[0])} ${this.py(0)}` + this.path(xs, ys).replace("M", "L") + `L${this.px(xs[xs.length - 1])} ${this.py(0)}Z`);
     }
 
@@ -137,7 +140,7 @@
   /** The base of all figures. A subclass has `controls` and `draw()`; `draw` builds the picture and returns what redraws it. */
   class LivingFigure extends HTMLElement {
     get controls() { return []; }
-    get buttons() { return [["Reset", () => this.change(this.initial)]]; }
+    get buttons() { return [["Reset", () => this.reset()]]; }
     get words() { return this.getAttribute("alt") || ""; }
     get values() { return Object.assign({}, this.state); }
 
@@ -192,7 +195,6 @@
       input.addEventListener("input", () => this.change({ [control.name]: this.parse(control.name, input.value) }));
     }
 
-
     /** Take new values, redraw, and tell whoever listens. */
     change(values, tell) {
       for (const [name, value] of Object.entries(values)) {
@@ -203,6 +205,8 @@
       this.refresh();
       if (tell !== false) this.dispatchEvent(new CustomEvent("living-change", { detail: this.values }));
     }
+
+    reset() { this.change(this.initial); }
 
     /** Pixels the picture may take. */
     room() { return Math.round(clamp(this.clientWidth || 560, 250, 640)); }

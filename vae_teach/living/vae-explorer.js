@@ -91,10 +91,10 @@
 
   define("vae-explorer", class extends LivingFigure {
     get controls() {
-      const span = { min: -3, max: 3, step: 0.05, value: 0 }, pairs = [];
+      const span = { min: -3, max: 3, step: 0.05 }, [u, v] = this.model.axes.map((axis) => this.base[axis]), pairs = [];
       for (let i = 0; i + 1 < this.latent; i += 2) pairs.push([String(i), `z${subscript(this.model.axes[i])} and z${subscript(this.model.axes[i + 1])}`]);
       const choice = { name: "pair", label: "axes", options: pairs, value: "0" };
-      return [{ name: "u", label: "across", ...span }, { name: "v", label: "up", ...span }, ...(pairs.length > 1 ? [choice] : [])];
+      return [{ name: "u", label: "across", value: u, ...span }, { name: "v", label: "up", value: v, ...span }, ...(pairs.length > 1 ? [choice] : [])];
     }
 
     get buttons() { return [...super.buttons, ...(this.latent > 2 ? [["Another start", () => this.restart()]] : [])]; }
@@ -121,7 +121,7 @@
     load(bytes) {
       this.model = formulas.readModel(bytes);
       [this.count, this.latent] = this.model.codes.shape;
-      this.base = new Float32Array(this.latent);
+      this.start(0);
       super.connectedCallback();
     }
 
@@ -151,10 +151,21 @@
 
     code(i) { return this.model.codes.data.subarray(i * this.latent, (i + 1) * this.latent); }
 
+    /** Put the whole code, the axes that are not on show too, at that of test image i; in the plane, at its middle. */
+    start(i) {
+      this.started = i;
+      this.base = this.latent > 2 ? Float32Array.from(this.code(i)) : new Float32Array(this.latent);
+    }
+
     restart() {
-      this.started = ((this.started === undefined ? -1 : this.started) + 7) % this.count;
-      this.base = Float32Array.from(this.code(this.started));
+      this.start((this.started + 7) % this.count);
       this.change({ u: this.base[this.axes[0]], v: this.base[this.axes[1]] });
+    }
+
+    reset() {
+      this.start(0);
+      [this.state.u, this.state.v] = this.axes.map((axis) => this.base[axis]);
+      super.reset();
     }
 
     /** Pixels from elsewhere, a kernel's decoder for instance. */
@@ -186,11 +197,12 @@
       const pen = points.getContext("2d"), middles = classes.map(() => [[], []]);
       pen.scale(2, 2);
       for (let i = 0; i < this.count; i++) {
+        for (const axis of [0, 1]) middles[labels[i]][axis].push(at(i, axis));
+        if (Math.max(Math.abs(at(i, 0)), Math.abs(at(i, 1))) > 3) continue;
         pen.fillStyle = CLASS_COLORS[labels[i]];
         pen.beginPath();
         pen.arc(plot.px(at(i, 0)), plot.py(at(i, 1)), 2.2, 0, 7);
         pen.fill();
-        for (const axis of [0, 1]) middles[labels[i]][axis].push(at(i, axis));
       }
       const image = window.vaeLiving.make("image", { href: points.toDataURL(), width: side, height: side }, plot.svg);
       plot.svg.style.cursor = "crosshair";
@@ -199,11 +211,13 @@
         this.change({ u: plot.ux((event.clientX - box.left) * scale), v: plot.uy((event.clientY - box.top) * scale) });
       });
       const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
-      classes.forEach((name, c) => {
-        if (!middles[c][0].length) return;
-        const word = plot.label("ink");
-        word(clamp(median(middles[c][0]), -2.6, 2.6), clamp(median(middles[c][1]), -2.8, 2.8), name);
-      });
+      const words = classes.flatMap((name, c) => (middles[c][0].length ? [{ name, x: clamp(median(middles[c][0]), -2.6, 2.6), y: clamp(median(middles[c][1]), -2.8, 2.8) }] : []));
+      const width = (word) => (8 * word.name.length * 6) / side, height = (16 * 6) / side, placed = []; // in units of the plane
+      for (const word of words.sort((a, b) => b.y - a.y)) {
+        for (let other; (other = placed.find((o) => Math.abs(o.x - word.x) < (width(o) + width(word)) / 2 && Math.abs(o.y - word.y) < height * 0.99)); ) word.y = other.y - height;
+        plot.label("ink")(word.x, word.y, word.name);
+        placed.push(word);
+      }
       for (const node of plot.svg.querySelectorAll("text:not(.tick)")) node.style.cssText += "; paint-order: stroke; stroke: var(--pst-color-background, white); stroke-width: 4px; pointer-events: none";
       const handle = plot.dot("ink", (u, v) => this.change({ u, v }), 9);
 

@@ -22,7 +22,7 @@
         const handle = plot.dot(tone, (x, y) => this.change({ [`mu_${i}`]: x, [`sigma_${i}`]: 1 / (Math.max(y, 0.13) * Math.sqrt(2 * Math.PI)) }));
         return (mu, sigma) => {
           const ys = xs.map((x) => formulas.normalDensity(x, mu, sigma)), top = formulas.normalDensity(mu, mu, sigma);
-          area(xs, ys), curve(xs, ys), handle(mu, top), word(mu, top + 0.06, name);
+          area(xs, ys), curve(xs, ys), handle(mu, top), word(mu, top + 0.09, name);
         };
       });
       return ({ mu_1, sigma_1, mu_2, sigma_2 }) => {
