@@ -20,7 +20,7 @@
     svg text { fill: var(--ink); } svg .tick { fill: var(--faint); font-size: 12px; }
     .gridline { stroke: var(--grid); } .axis { stroke: var(--faint); }
     .curve { fill: none; stroke-width: 2.2; stroke-linejoin: round; stroke-linecap: round; }
-    .handle { cursor: grab; touch-action: none; } .handle:active { cursor: grabbing; }
+    .handle { cursor: grab; } .handle:active { cursor: grabbing; }
     .controls { display: grid; gap: 0.1rem 1rem; grid-template-columns: repeat(auto-fit, minmax(min(17rem, 100%), 1fr)); margin-top: 0.5rem; }
     label { display: flex; align-items: center; gap: 0.6rem; min-height: 2.2rem; }
     label span { min-width: 6.5rem; }
@@ -129,6 +129,8 @@
 
   /** Call `move(event)` while the pointer, of any kind, is down on the node. */
   function drag(node, move) {
+    // Or a finger would scroll the page. (CSS's touch-action is not heeded on a group inside an SVG.)
+    node.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
     node.addEventListener("pointerdown", (event) => {
       node.setPointerCapture(event.pointerId);
       move(event);

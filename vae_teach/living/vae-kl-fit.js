@@ -1,8 +1,8 @@
-// One Gaussian q against two hills p, with both KLs by a sum over a grid, as vae_teach.kl.fit_normal has it.
+// One Gaussian q against two hills p, with both KLs by a sum over a grid, wide enough for every setting of the sliders.
 (function () {
   "use strict";
   const { LivingFigure, Plot, define, number, range, formulas } = window.vaeLiving;
-  const GRID = range(-12, 12, 2001), STEP = GRID[1] - GRID[0];
+  const GRID = range(-30, 30, 3001), STEP = GRID[1] - GRID[0];
   const WEIGHTS = [0.6, 0.4], SIGMA_P = 0.7;
 
   const logNormal = (x, mu, sigma) => -Math.log(sigma) - Math.log(2 * Math.PI) / 2 - ((x - mu) / sigma) ** 2 / 2;
