@@ -46,8 +46,9 @@ topic: $(READY)  ## add a topic in every room: make topic SLUG=markov TITLE="Mar
 assignments: $(READY)  ## student notebooks without solutions, into assignments/ (SLUG=... for one topic); FORCE=1 overwrites
 	$(BIN)/python tools/assignments.py $(if $(FORCE),--force) $(SLUG)
 
-bench: $(READY)  ## our training loop against the usual ones, in one run
+bench: book browser  ## our training loop against the usual ones, in one run; and the living pages
 	$(BIN)/python tools/bench.py
+	$(BIN)/python tools/bench_pages.py
 
 export: $(READY)  ## write again what the living pages need from the pocket models that come with the course
 	$(BIN)/python tools/export.py

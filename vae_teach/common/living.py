@@ -81,7 +81,7 @@ def show(tag: str, still, name: str, model: nn.Module | None = None, weights: by
             widget.image = bytes(grey.flatten().tolist())
 
         widget.observe(decode, "values")
-    bundle = {"image/svg+xml": plot.svg(still), "text/plain": still.alt} | widget._repr_mimebundle_()[0]
+    bundle = widget._repr_mimebundle_()[0] | {"image/svg+xml": plot.svg(still), "text/plain": still.alt}  # anywidget's own words hold an address in memory
     display(bundle, raw=True, metadata={"scrapbook": {"name": name, "mime_prefix": ""}})
     return widget
 
