@@ -1,0 +1,3 @@
+"""Markov chains."""
+
+from __future__ import annotations
