@@ -195,6 +195,7 @@ def test_a_step_contracts_by_the_largest_distance_of_rows(P):
         assert markov.total_variation(law, pi) <= delta**t * markov.total_variation(start, pi) + 1e-12
 
 
+@pytest.mark.equation("markov-difference")
 def test_the_line_of_the_contraction_proof():
     """(μ − ν)P is the mean of differences of rows, weighted by where μ exceeds ν and where it falls short."""
     mu, nu = laws_for(CAT, 5)

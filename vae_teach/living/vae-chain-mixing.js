@@ -65,13 +65,13 @@
       PLACES.forEach((from, i) => PLACES.forEach((to, j) => {
         const line = make("path", { style: "fill: none; stroke: var(--faint)" }, svg), head = make("path", { style: "fill: var(--faint)" }, svg);
         if (i === j) {
-          const out = [from[0] - MIDDLE[0], from[1] - MIDDLE[1]], far = Math.hypot(...out), x = from[0] + (out[0] / far) * 50, y = from[1] + (out[1] / far) * 50;
-          line.setAttribute("d", `M${x - 17} ${y}a17 17 0 1 1 34 0a17 17 0 1 1 -34 0`);
-          arrows.push([i, j, line, null, text(x + (out[0] / far) * 4, y + (out[1] / far) * 4, "font-size: 12px")]);
+          const out = [from[0] - MIDDLE[0], from[1] - MIDDLE[1]], far = Math.hypot(...out), x = from[0] + (out[0] / far) * 49, y = from[1] + (out[1] / far) * 49;
+          line.setAttribute("d", `M${x - 21} ${y}a21 21 0 1 1 42 0a21 21 0 1 1 -42 0`);
+          arrows.push([i, j, line, null, text(x + (out[0] / far) * 3, y + (out[1] / far) * 3, "font-size: 12px")]);
           return;
         }
         const length = Math.hypot(to[0] - from[0], to[1] - from[1]), u = [(to[0] - from[0]) / length, (to[1] - from[1]) / length], n = [u[1], -u[0]];
-        const at = (along, aside) => [from[0] + u[0] * along + n[0] * aside, from[1] + u[1] * along + n[1] * aside], word = at(length / 2, 25);
+        const at = (along, aside) => [from[0] + u[0] * along + n[0] * aside, from[1] + u[1] * along + n[1] * aside], word = at(length / 2, 24);
         arrows.push([i, j, line, (share) => {
           const half = 4 + share * 6, end = length - RADIUS - 2;
           line.setAttribute("d", `M${at(RADIUS, 9)}L${at(end - 8, 9)}`);
@@ -87,7 +87,7 @@
       });
       return (P, pi) => {
         for (const [i, j, line, head, word] of arrows) {
-          line.style.strokeWidth = `${P[i][j] > 0 ? 0.8 + 7 * P[i][j] : 0}px`;
+          line.style.strokeWidth = `${P[i][j] > 0 ? 0.8 + 5 * P[i][j] : 0}px`;
           word.textContent = P[i][j] > 0 ? number(P[i][j]) : "";
           if (head) head(P[i][j]);
         }
@@ -96,14 +96,14 @@
     }
 
     draw() {
-      const room = this.room(), wide = room >= 530, graph = this.graph(wide ? 252 : Math.min(room, 280));
-      const plot = new Plot(this, { x: [-0.6, 2.6], y: [0, 1], ylabel: "probability", width: wide ? room - 265 : room, height: wide ? 276 : 220, ticks: { x: NAMES.map((name, i) => [i, name]) } });
+      const room = this.room(), wide = room >= 530, graph = this.graph(wide ? 278 : Math.min(room, 290));
+      const plot = new Plot(this, { x: [-0.6, 2.6], y: [0, 1.1], ylabel: "probability", width: wide ? room - 310 : room, height: wide ? 276 : 220, ticks: { x: NAMES.map((name, i) => [i, name]), y: [[0, "0"], [0.5, "0.5"], [1, "1"]] } });
       const bar = (tone, shift, opacity) => {
         const rects = NAMES.map(() => make("rect", { style: `fill: var(--${tone}); opacity: ${opacity}` }, plot.svg)), words = NAMES.map(() => plot.label(tone));
         return (law, name) => rects.forEach((rect, i) => {
           const x = plot.px(i + shift - 0.18), y = plot.py(law[i] || 0);
           for (const [key, value] of Object.entries({ x, y, width: plot.px(i + shift + 0.18) - x, height: plot.py(0) - y })) rect.setAttribute(key, value);
-          words[i](i + shift, Math.min((law[i] || 0) + 0.03, 0.94), i === 0 ? name : "");
+          words[i](i + shift, (law[i] || 0) + 0.03, i === law.indexOf(Math.max(...law)) ? name : "");
         });
       };
       const now = bar("blue", -0.2, 0.85), end = bar("orange", 0.2, 0.85);
