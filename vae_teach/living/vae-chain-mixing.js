@@ -52,7 +52,7 @@
 
     get buttons() {
       return [
-        ["Step", () => this.change({ t: this.state.t + 1 })], ["Ten steps", () => this.change({ t: this.state.t + 10 })], ["Start again", () => this.change({ t: 0 })],
+        ["Step", () => this.change({ t: this.state.t + 1 })], ["Ten steps", () => this.change({ t: this.state.t + 10 })], ["Back to t = 0", () => this.change({ t: 0 })],
         ["Only a ring", () => this.change({ stay_0: 0, stay_1: 0, stay_2: 0, clockwise: 1, t: 0 })],
         ["Two traps", () => this.change({ stay_0: 1, stay_1: 1, stay_2: 0.4, clockwise: 0.8, t: 0 })], ...super.buttons,
       ];
