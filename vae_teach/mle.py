@@ -1,0 +1,3 @@
+"""Maximum likelihood."""
+
+from __future__ import annotations
