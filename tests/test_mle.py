@@ -219,6 +219,14 @@ def test_a_loss_is_the_gaussian_of_that_variance(average, half):
     assert torch.isclose(loss(first) - loss(second), by_law)
 
 
+@pytest.mark.equation("mle-price")
+@pytest.mark.parametrize("d, variance", [(1, 1.0), (5, 0.5), (100, 50.0)])
+def test_the_price_of_z_against_search(d, variance):
+    x = np.random.default_rng(d).normal(2, 1, d)
+    found = optimize.minimize_scalar(lambda z: ((x - z) ** 2).sum() / (2 * variance) + z**2 / 2, tol=1e-12)
+    assert found.x == pytest.approx(d / (d + variance) * x.mean(), rel=1e-6)
+
+
 @pytest.mark.equation("mle-half")
 def test_a_lost_half_widens_sigma_by_root_two():
     x = torch.tensor(np.random.default_rng(7).normal(2, 3, 50))
@@ -227,6 +235,7 @@ def test_a_lost_half_widens_sigma_by_root_two():
     assert math.exp(wrong.x) == pytest.approx(math.sqrt(2) * s, rel=1e-6)
     loss = mle.log_likelihood(Normal(*tensors(mu, s)), x) - mle.log_likelihood(Normal(*tensors(mu, math.sqrt(2) * s)), x)
     assert float(loss) / 50 == pytest.approx(math.log(2) / 2 - 1 / 4, rel=1e-9)
+    assert math.log(2) / 2 - 1 / 4 == pytest.approx(0.097, abs=5e-4)  # as printed
 
 
 # Mixtures
