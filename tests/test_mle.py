@@ -308,6 +308,21 @@ def test_no_mixture_has_a_larger_bound_than_the_m_step(seed):
             assert mle.bound(q, mle.log_joint(x, mle.Mixture(step[0].softmax(0), step[1], step[2].exp()))) < value
 
 
+@pytest.mark.equation("mle-m-lines")
+@pytest.mark.parametrize("seed", range(4))
+def test_the_lines_of_the_m_step(seed):
+    x, m = problem(seed, d=1)
+    q = torch.tensor(np.random.default_rng(seed).dirichlet(np.ones(3), 30))
+    count, sigma = q.sum(0), m.sigma.clone().requires_grad_()
+    value = mle.bound(q, mle.log_joint(x, m._replace(sigma=sigma)))
+    log_p = Normal(m.mu[:, 0], sigma[:, 0]).log_prob(x)
+    assert torch.isclose(value, (count * m.weights.log()).sum() + (q * log_p).sum() - torch.special.xlogy(q, q).sum())
+    centre = (q * x).sum(0) / count
+    assert torch.allclose((q * (x - m.mu[:, 0]) ** 2).sum(0), (q * (x - centre) ** 2).sum(0) + count * (centre - m.mu[:, 0]) ** 2)
+    (slope,) = torch.autograd.grad(value, sigma)
+    assert torch.allclose(slope[:, 0], -count / m.sigma[:, 0] + (q * (x - m.mu[:, 0]) ** 2).sum(0) / m.sigma[:, 0] ** 3)
+
+
 @pytest.mark.equation("mle-floor")
 def test_the_floor_is_the_best_sigma_that_is_allowed():
     s = sympy.symbols("sigma", positive=True)

@@ -77,7 +77,8 @@
         const handle = hills.dot(tone, (x) => this.change(Object.assign({ mu_1: this.em.m.mu[0], mu_2: this.em.m.mu[1] }, { [`mu_${j + 1}`]: x })));
         return { curve, word, handle };
       });
-      const climb = new Plot(this, { x: [0, ROUNDS], y: [LOWEST, -100], xlabel: "rounds of EM", ylabel: "nats", height: 190 });
+      const climb = new Plot(this, { x: [0, ROUNDS], y: [LOWEST, -100], xlabel: "rounds of EM", ylabel: " ", height: 190 });
+      climb.label("green", "end")(ROUNDS, -119, "● log-likelihood, nats"), climb.label("purple", "end")(ROUNDS, -123, "○ bound after the M step");
       const line = climb.curve("green"), marks = make("g", {}, climb.svg);
       const mark = (t, value, hollow) => make("circle", { cx: climb.px(t), cy: climb.py(clamp(value, LOWEST, -100)), r: 3.5, style: hollow ? "fill: var(--pst-color-background, white); stroke: var(--purple); stroke-width: 2px" : "fill: var(--green)" }, marks);
       return () => {
@@ -94,7 +95,7 @@
           for (const bar of [blue, orange]) bar.style.opacity = q ? 1 : 0.25;
         });
         const seen = history.slice(0, ROUNDS + 1);
-        line(range(0, Math.max(seen.length - 1, 1), Math.max(seen.length, 2)), seen.length > 1 ? seen.map(({ ell }) => Math.max(ell, LOWEST)) : [seen[0].ell, seen[0].ell].map((v) => Math.max(v, LOWEST)));
+        line(seen.map((_, t) => t), seen.map(({ ell }) => Math.max(ell, LOWEST)));
         marks.replaceChildren();
         seen.forEach(({ ell, bound }, t) => { if (bound !== undefined) mark(t, bound, true); mark(t, ell); });
         const last = history[history.length - 1], ell = last.ell, bound = q ? (next === "M" ? ell : last.bound) : null, rounds = history.length - 1;
