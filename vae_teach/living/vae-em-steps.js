@@ -38,7 +38,12 @@
 
     get buttons() {
       const act = (...steps) => () => { steps.forEach((step) => this[step]()); this.refresh(); };
-      return [["E step", act("expect")], ["M step", act("maximise")], ["Ten rounds", () => { for (let i = 0; i < 10; i++) { this.expect(); this.maximise(); } this.refresh(); }], ["Reset", () => { this.from = null; this.change(this.initial); }]];
+      return [["E step", act("expect")], ["M step", act("maximise")], ["Ten rounds", () => { for (let i = 0; i < 10; i++) { this.expect(); this.maximise(); } this.refresh(); }], ["Reset", () => this.reset()]];
+    }
+
+    reset() {
+      this.from = null;
+      this.change(this.initial);
     }
 
     /** A new start forgets all rounds. */
