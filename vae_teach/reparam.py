@@ -1,0 +1,3 @@
+"""Reparameterisation."""
+
+from __future__ import annotations
