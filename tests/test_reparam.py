@@ -292,6 +292,7 @@ def test_the_circulating_mistakes_have_other_laws_and_the_test_sees_them():
         "exponent": (mu + math.exp(log_var) * epsilon, stats.norm(mu, sigma**2)),
     }
     right = stats.norm(mu, sigma)
+    assert stats.kstwo(n).sf(0.05) < ALARM  # the page's threshold
     for z, printed in wrong.values():
         assert stats.kstest(z, printed.cdf).pvalue > ALARM
         assert stats.kstest(z, right.cdf).pvalue < 1e-12

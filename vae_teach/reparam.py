@@ -176,7 +176,7 @@ def categorical_gradient(logits: Logits, h_k: Logits) -> Logits:
     return p * (require.finite(h_k, "h_k") - (p * h_k).sum())
 
 
-#: h and E[h(z)] for z ~ N(m, s²): three to try estimators on. "step" jumps at zero.
+#: Three functions h to try estimators on, each with E[h(z)] for z ~ N(m, s²).
 EXAMPLES = {
     "square": (torch.square, lambda m, s: m**2 + s**2),
     "sine": (torch.sin, lambda m, s: torch.exp(-(s**2) / 2) * torch.sin(m)),
