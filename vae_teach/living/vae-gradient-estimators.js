@@ -83,7 +83,7 @@
       const hill = make("path", { style: "fill: var(--faint); opacity: 0.3" }, plot.svg), curve = plot.curve("green"), word = plot.label("green", "end");
       const slopes = range(0, 1, MOST).map(() => make("line", { style: "stroke: var(--orange); stroke-width: 2px" }, plot.svg));
       const dots = range(0, 1, MOST).map(() => make("circle", { r: 3.2, style: "fill: var(--blue)" }, plot.svg));
-      const name = plot.label("faint"), handle = plot.dot("purple", (x) => this.change({ mu: x }));
+      const name = plot.label("ink"), handle = plot.dot("purple", (x) => this.change({ mu: x }));
       this.below = null;
       if (built === "step") {
         curve([-5, 0, 0, 5], [0, 0, 1, 1]);
@@ -97,7 +97,7 @@
         if (state.h !== built) return this.rebuild();
         const { mu, sigma, n, baseline } = state, tall = (x) => low + (high - low) * 0.3 * Math.exp(-(((x - mu) / sigma) ** 2) / 2);
         hill.setAttribute("d", `M${plot.px(-5)} ${plot.py(low)}${plot.path(xs, xs.map(tall)).replace("M", "L")}L${plot.px(5)} ${plot.py(low)}Z`);
-        handle(mu, tall(mu)), name(mu, tall(mu) + (high - low) * 0.06, "law of z");
+        handle(mu, tall(mu)), name(mu, low + (high - low) * 0.04, "law of z");
         const noise = formulas.reparamNoise(this.seed, REPEATS * n);
         dots.forEach((dot, i) => {
           const z = mu + sigma * noise[i], seen = i < n && Math.abs(z) < 5 && h(z) < high, [x, top] = [plot.px(z), plot.py(h(z))];
