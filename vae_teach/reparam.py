@@ -15,7 +15,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from vae_teach.common import require
-from vae_teach.kl import cholesky
 
 Codes = Float[Tensor, "B K"]
 Samples = Float[Tensor, "M B K"]
@@ -44,7 +43,7 @@ def correlated_normal(mu: Vector, cov: Float[Tensor, "K K"], n: int) -> Draws:
     """Draws of N(mu, cov) as mu + L·epsilon with cov = L Lᵀ (reparam-cholesky)."""
     require.finite(mu, "mu"), require.at_least(n, 1, "n")
     epsilon = torch.randn((n, *mu.shape), device=mu.device, dtype=mu.dtype)
-    return mu + epsilon @ cholesky(cov, "cov").mT  # a row is (L ε)ᵀ = εᵀ Lᵀ
+    return mu + epsilon @ require.cholesky(cov, "cov").mT  # a row is εᵀ Lᵀ
 
 
 class Terms(NamedTuple):
@@ -89,7 +88,7 @@ def _values(h: Function, z: Tensor) -> Tensor:
     values = h(z)
     if values.shape != z.shape[:1]:
         got = tuple(values.shape)
-        raise ValueError(f"h must give shape ({len(z)},), got {got}; sum its last axis.")
+        raise ValueError(f"h must give shape ({len(z)},), got {got}; sum its last axis")
     return values
 
 

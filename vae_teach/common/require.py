@@ -59,3 +59,12 @@ def at_least(value: float, least: float, name: str) -> float:
     if not least <= value < math.inf:
         raise ValueError(f"{name} must be at least {least:g} and finite, got {value!r}.")
     return value
+
+
+def cholesky(cov: torch.Tensor, name: str) -> torch.Tensor:
+    """The lower factor L of covariances L Lᵀ, shape ``(..., D, D)``, unless one is not symmetric and positive definite."""
+    factor, failed = torch.linalg.cholesky_ex(finite(cov, name))
+    lopsided = (cov - cov.mT).abs().amax((-2, -1)) > 1e-4 * cov.abs().amax((-2, -1))
+    if bool((lopsided | failed.bool()).any()):
+        raise ValueError(f"{name} must be symmetric and positive definite. Add a small multiple of the identity to a sample covariance.")
+    return factor

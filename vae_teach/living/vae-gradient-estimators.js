@@ -47,6 +47,7 @@
     }
     return found;
   };
+  const set = (node, attributes) => Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
   const moments = (values) => {
     const mean = values.reduce((a, b) => a + b, 0) / values.length;
     return [mean, Math.sqrt(values.reduce((a, b) => a + (b - mean) ** 2, 0) / (values.length - 1))];
@@ -59,7 +60,7 @@
       return [
         { name: "h", label: "function h(z)", options: Object.entries(H).map(([value, { name }]) => [value, name]), value: "square" },
         { name: "baseline", label: "baseline", options: [["none", "none"], ["mean", "mean of h"], ["best", "best constant"]], value: "none" },
-        { name: "mu", label: "mean μ", min: -2, max: 2, step: 0.05, value: 1 },
+        { name: "mu", label: "mean μ", min: -3, max: 3, step: 0.05, value: 1 },
         { name: "sigma", label: "width σ", min: 0.2, max: 1.5, step: 0.05, value: 1 },
         { name: "n", label: "samples n", min: 1, max: MOST, step: 1, value: 8 },
       ];
@@ -80,7 +81,7 @@
     draw() {
       const built = this.state.h, { h, slope, y } = H[built];
       const plot = new Plot(this, { x: [-5, 5], y, xlabel: "z", height: 210 }), xs = range(-5, 5, 401), [low, high] = y;
-      const hill = make("path", { style: "fill: var(--faint); opacity: 0.3" }, plot.svg), curve = plot.curve("green"), word = plot.label("green", "end");
+      const hill = make("path", { style: "fill: var(--faint); opacity: 0.3" }, plot.inside || plot.svg), curve = plot.curve("green"), word = plot.label("green", "end");
       const slopes = range(0, 1, MOST).map(() => make("line", { style: "stroke: var(--orange); stroke-width: 2px" }, plot.svg));
       const dots = range(0, 1, MOST).map(() => make("circle", { r: 3.2, style: "fill: var(--blue)" }, plot.svg));
       const name = plot.label("ink"), handle = plot.dot("purple", (x) => this.change({ mu: x }));
@@ -100,12 +101,10 @@
         handle(mu, tall(mu)), name(mu, low + (high - low) * 0.04, "law of z");
         const noise = formulas.reparamNoise(this.seed, REPEATS * n);
         dots.forEach((dot, i) => {
-          const z = mu + sigma * noise[i], seen = i < n && Math.abs(z) < 5 && h(z) < high, [x, top] = [plot.px(z), plot.py(h(z))];
-          dot.style.display = slopes[i].style.display = seen ? "" : "none";
-          if (!seen) return;
-          dot.setAttribute("cx", x), dot.setAttribute("cy", top);
+          const z = mu + sigma * noise[i], x = plot.px(z), top = plot.py(h(z)), display = i < n && Math.abs(z) < 5 && h(z) < high ? "inline" : "none";
           const rise = (plot.py(slope(z)) - plot.py(0)) / (plot.px(1) - plot.px(0)), half = 13 / Math.hypot(1, rise); // in pixels
-          Object.entries({ x1: x - half, x2: x + half, y1: top - half * rise, y2: top + half * rise }).forEach(([k, v]) => slopes[i].setAttribute(k, v));
+          set(dot, { cx: x, cy: top, display });
+          set(slopes[i], { x1: x - half, x2: x + half, y1: top - half * rise, y2: top + half * rise, display });
         });
 
         const found = formulas.reparamEstimates(built, mu, sigma, n, baseline, this.seed), exact = formulas.reparamExact(built, mu, sigma)[1], stats = found.map(moments);
