@@ -170,6 +170,17 @@ def test_the_best_baseline_is_where_the_variance_is_least(name):
     assert abs(float(found) - exact) < 6 * float(ratio.std()) / math.sqrt(len(epsilon)) * 1.05  # delta method; 2e-9
 
 
+def test_a_baseline_from_the_same_draws_biases_and_one_from_the_others_does_not():
+    """z² at mu = sigma = 1, whose gradient is 2, by n draws: (1 - 1/n) of it, or all; within six standard errors."""
+    torch.manual_seed(0)
+    for n in (2, 5):
+        epsilon = torch.randn(200_000, n, dtype=F64)
+        h = (1 + epsilon) ** 2
+        others = (h.sum(1, keepdim=True) - h) / (n - 1)
+        assert near(((h - h.mean(1, keepdim=True)) * epsilon).mean(1), 2 * (1 - 1 / n))
+        assert near(((h - others) * epsilon).mean(1), 2.0)
+
+
 # Pathwise
 
 
