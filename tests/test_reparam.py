@@ -275,8 +275,10 @@ def test_characteristic_functions_by_quadrature(t, mu, sigma):
     psi = lambda s: gaussian_mean(lambda e: math.cos(s * e))  # noqa: E731
     assert psi(t) == pytest.approx(math.exp(-(t**2) / 2), abs=1e-9)
     assert gaussian_mean(lambda e: math.sin(t * e)) == pytest.approx(0, abs=1e-9)
-    by_parts = gaussian_mean(lambda e: -e * math.sin(t * e))
-    assert by_parts == pytest.approx(-t * psi(t), abs=1e-9)
+    centred = gaussian_mean(lambda y: math.cos(t * (y - mu)), mu, sigma)
+    by_parts = gaussian_mean(lambda y: -(y - mu) * math.sin(t * (y - mu)), mu, sigma)
+    assert by_parts == pytest.approx(-t * sigma**2 * centred, abs=1e-8)
+    assert centred == pytest.approx(math.exp(-(t**2) * sigma**2 / 2), abs=1e-8)
     real, imaginary = (gaussian_mean(lambda z, f=f: f(t * z), mu, sigma) for f in (math.cos, math.sin))
     shrink = math.exp(-(t**2) * sigma**2 / 2)
     assert (real, imaginary) == pytest.approx((shrink * math.cos(t * mu), shrink * math.sin(t * mu)), abs=1e-8)
@@ -328,6 +330,10 @@ def test_correlated_draws():
     factor = torch.linalg.cholesky(cov)
     turn = torch.linalg.qr(torch.randn(3, 3, dtype=F64))[0]
     torch.testing.assert_close(factor @ factor.T, cov), torch.testing.assert_close(factor @ turn @ (factor @ turn).T, cov)
+    point = tensor([0.2, -1.0, 1.5])
+    inverse = torch.linalg.inv(factor)
+    by_rule = (2 * math.pi) ** -1.5 * math.exp(-0.5 * float((inverse @ (point - mu)).square().sum())) * abs(float(torch.linalg.det(inverse)))
+    assert by_rule == pytest.approx(stats.multivariate_normal(mu.numpy(), cov.numpy()).pdf(point.numpy()), rel=1e-9)
     t = tensor([0.3, -0.2, 0.4])  # the characteristic function, at one place
     exponent = -0.5 * float(t @ cov @ t)
     assert exponent == pytest.approx(-0.5 * float((factor.T @ t).square().sum()))
