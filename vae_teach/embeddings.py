@@ -1,0 +1,3 @@
+"""Embeddings."""
+
+from __future__ import annotations
