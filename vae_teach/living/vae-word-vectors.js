@@ -1,0 +1,118 @@
+// The word vectors that the chapter on embeddings learns, on a plane: neighbours by cosine, and analogies a − b + c.
+(function () {
+  "use strict";
+  const { LivingFigure, Plot, define, make, number, formulas, readTensors } = window.vaeLiving;
+  const TONES = ["blue", "orange", "green", "purple"], NEIGHBOURS = 6;
+
+  const dot = (u, v) => u.reduce((sum, x, i) => sum + x * v[i], 0);
+  const unit = (v) => v.map((x) => x / Math.sqrt(dot(v, v)));
+
+  /** What vae_teach.common.living.export_vectors wrote: words, unit vectors, kinds, and for each plane its middle and two axes. */
+  formulas.readWords = (bytes) => {
+    const { tensors, meta } = readTensors(bytes), [count, size] = tensors.vectors.shape;
+    const row = ({ data }, i) => Array.from(data.subarray(i * size, (i + 1) * size));
+    const planes = Array.from({ length: tensors.middles.shape[0] }, (_, i) => ({ middle: row(tensors.middles, i), axes: [row(tensors.axes, 2 * i), row(tensors.axes, 2 * i + 1)] }));
+    return { words: meta.words, groups: meta.groups, kinds: Array.from(tensors.kinds.data), planes, vectors: Array.from({ length: count }, (_, i) => unit(row(tensors.vectors, i))) };
+  };
+  /** [[word's number, cosine], ...], the nearest first, without those left out. */
+  formulas.nearestWords = ({ vectors }, direction, leaveOut) =>
+    vectors.map((v, i) => [i, dot(v, unit(direction))]).filter(([i]) => !leaveOut.includes(i)).sort((p, q) => q[1] - p[1]);
+  /** The point a − b + c of unit vectors (embeddings-analogy). */
+  formulas.analogyPoint = ({ vectors }, a, b, c) => vectors[a].map((x, i) => x - vectors[b][i] + vectors[c][i]);
+
+  define("vae-word-vectors", class extends LivingFigure {
+    get controls() {
+      const sorted = (list) => list.slice().sort().map((word) => [word, word]), nouns = this.model.words.filter((_, i) => this.model.kinds[i] < TONES.length);
+      const planes = [["0", "all nouns"], ...Object.keys(this.model.groups).map((name, i) => [String(i + 1), `nouns: ${name}`])];
+      return [
+        { name: "word", label: "word", options: sorted(this.model.words), value: "king" },
+        { name: "plane", label: "plane of", options: planes, value: "4" },
+        { name: "a", label: "a", options: sorted(nouns), value: "queen" },
+        { name: "b", label: "minus b", options: sorted(nouns), value: "king" },
+        { name: "c", label: "plus c", options: sorted(nouns), value: "man" },
+      ];
+    }
+
+    async connectedCallback() {
+      if (this.model || this.loading) return;
+      this.loading = true;
+      if (!this.hasAttribute("weights")) return; // a kernel brings them, through load()
+      try {
+        this.load(await window.vaeLiving.fetch(this.getAttribute("weights")));
+      } catch (error) {
+        console.warn(`vae-word-vectors: ${error.message}`); // the still picture stays
+      }
+    }
+
+    load(bytes) {
+      this.model = formulas.readWords(bytes);
+      super.connectedCallback();
+    }
+
+    change(values, tell) {
+      const known = Object.fromEntries(Object.entries(values).filter(([name, value]) => Array.from(this.inputs[name] || []).some((option) => option.value === value)));
+      const moved = "plane" in known && known.plane !== this.state.plane;
+      if (moved) this.state.plane = known.plane;
+      if (moved) this.rebuild();
+      super.change(known, tell);
+    }
+
+    number(word) { return this.model.words.indexOf(word); }
+
+    draw() {
+      const { words, kinds, planes, vectors, groups } = this.model, which = +this.state.plane, { middle, axes } = planes[which];
+      const flat = (v) => axes.map((axis) => dot(v.map((x, i) => x - middle[i]), axis));
+      const on = words.map((_, i) => i).filter((i) => (which ? kinds[i] === which - 1 : kinds[i] < TONES.length));
+      const places = on.map((i) => flat(vectors[i])), room = this.room(), wide = room >= 480;
+      const span = (axis) => {
+        const low = Math.min(...places.map((p) => p[axis])), high = Math.max(...places.map((p) => p[axis])), edge = 0.16 * (high - low);
+        return [low - edge, high + edge];
+      };
+      const plot = new Plot(this, { x: span(0), y: span(1), xlabel: "first component", height: wide ? 400 : 330 });
+      const halo = "paint-order: stroke; stroke: var(--pst-color-background, white); stroke-width: 4px; pointer-events: none";
+      const ring = make("g", {}, plot.svg), arrows = make("g", {}, plot.svg), dots = make("g", {}, plot.svg), names = make("g", {}, plot.svg);
+      on.forEach((i, k) => {
+        const [x, y] = places[k], circle = make("circle", { cx: plot.px(x), cy: plot.py(y), r: 5, style: `fill: var(--${TONES[kinds[i]]}); cursor: pointer` }, dots);
+        make("title", {}, circle).textContent = words[i];
+        circle.addEventListener("click", () => this.change({ word: words[i] }));
+      });
+      const write = (text, x, y, style, anchor) => { make("text", { x, y, "text-anchor": anchor || "middle", style: `${style || ""}; ${halo}` }, names).textContent = text; };
+      const arrow = (from, to, tone) => {
+        const [x1, y1, x2, y2] = [plot.px(from[0]), plot.py(from[1]), plot.px(to[0]), plot.py(to[1])], angle = Math.atan2(y2 - y1, x2 - x1), wing = (turn) => `L${x2 - 10 * Math.cos(angle + turn)} ${y2 - 10 * Math.sin(angle + turn)}`;
+        make("path", { class: "curve", style: `stroke: var(--${tone})`, d: `M${x1} ${y1}L${x2} ${y2}${wing(0.45)}M${x2} ${y2}${wing(-0.45)}` }, arrows);
+      };
+      const circled = (i, tone, dash) => {
+        const [x, y] = flat(vectors[i]);
+        make("circle", { cx: plot.px(x), cy: plot.py(y), r: 9, style: `fill: none; stroke: var(--${tone}); stroke-width: 2.2px`, "stroke-dasharray": dash || "none" }, ring);
+      };
+      return ({ word, a, b, c }) => {
+        for (const group of [ring, arrows, names]) group.replaceChildren();
+        const chosen = this.number(word), [i, j, k] = [a, b, c].map((w) => this.number(w)), point = formulas.analogyPoint(this.model, i, j, k);
+        const near = formulas.nearestWords(this.model, vectors[chosen], [chosen]).slice(0, NEIGHBOURS), found = formulas.nearestWords(this.model, point, [i, j, k]);
+        const shown = (n) => on.includes(n), asked = [i, j, k].every(shown);
+        circled(chosen, "ink");
+        near.forEach(([n]) => shown(n) && circled(n, "faint", "3 2"));
+        if (asked) {
+          arrow(flat(vectors[j]), flat(vectors[i]), "gold");
+          arrow(flat(vectors[k]), flat(point), "gold");
+        }
+        const marked = new Set([chosen, ...near.map(([n]) => n), ...(asked ? [i, j, k, found[0][0]] : [])]);
+        const labelled = on.filter((n) => marked.has(n) || (wide && which)).concat(shown(chosen) ? [] : [chosen]), taken = [];
+        labelled.sort((p, q) => marked.has(q) - marked.has(p)).forEach((n) => {
+          const [x, y] = flat(vectors[n]), at = [plot.px(x), plot.py(y)], half = 3.6 * words[n].length;
+          const free = [-12, 22, -26, 36].find((dy) => !taken.some(([tx, ty, th]) => Math.abs(tx - at[0]) < th + half && Math.abs(ty - at[1] - dy) < 13));
+          if (free === undefined && !marked.has(n)) return;
+          const dy = free === undefined ? -12 : free;
+          taken.push([at[0], at[1] + dy, half]);
+          write(words[n], at[0], at[1] + dy, marked.has(n) ? "font-weight: 700" : "fill: var(--faint); font-size: 12px");
+        });
+        if (!which) Object.keys(groups).forEach((name, g) => {
+          const middles = on.filter((n) => kinds[n] === g).map((n) => flat(vectors[n])), mean = (axis) => middles.reduce((sum, p) => sum + p[axis], 0) / middles.length;
+          write(name, plot.px(mean(0)), plot.py(mean(1)), `fill: var(--${TONES[g]}); font-weight: 700; font-size: 15px`);
+        });
+        const list = (pairs) => pairs.map(([n, cosine]) => `${words[n]} ${number(cosine)}`).join(", ");
+        this.say(`Nearest to ${word} by cosine: ${list(near)}. ${a} − ${b} + ${c}: ${words[found[0][0]]} ${number(found[0][1])}, then ${list(found.slice(1, 3))}.${asked ? "" : " (No arrows: choose a plane that holds all three words.)"}`);
+      };
+    }
+  });
+})();
