@@ -90,14 +90,15 @@
         const chosen = this.number(word), [i, j, k] = [a, b, c].map((w) => this.number(w)), point = formulas.analogyPoint(this.model, i, j, k);
         const near = formulas.nearestWords(this.model, vectors[chosen], [chosen]).slice(0, NEIGHBOURS), found = formulas.nearestWords(this.model, point, [i, j, k]);
         const shown = (n) => on.includes(n), asked = [i, j, k].every(shown);
-        circled(chosen, "ink");
+        const [across, up] = flat(vectors[chosen]), inside = shown(chosen) || (!which && across > plot.xs[0] && across < plot.xs[1] && up > plot.ys[0] && up < plot.ys[1]);
+        if (inside) circled(chosen, "ink");
         near.forEach(([n]) => shown(n) && circled(n, "faint", "3 2"));
         if (asked) {
           arrow(flat(vectors[j]), flat(vectors[i]), "gold");
           arrow(flat(vectors[k]), flat(point), "gold");
         }
         const marked = new Set([chosen, ...near.map(([n]) => n), ...(asked ? [i, j, k, found[0][0]] : [])]);
-        const labelled = on.filter((n) => marked.has(n) || (wide && which)).concat(shown(chosen) ? [] : [chosen]), taken = [];
+        const labelled = on.filter((n) => marked.has(n) || (wide && which)).concat(inside && !shown(chosen) ? [chosen] : []), taken = [];
         labelled.sort((p, q) => marked.has(q) - marked.has(p)).forEach((n) => {
           const [x, y] = flat(vectors[n]), at = [plot.px(x), plot.py(y)], half = 3.6 * words[n].length;
           const free = [-12, 22, -26, 36].find((dy) => !taken.some(([tx, ty, th]) => Math.abs(tx - at[0]) < th + half && Math.abs(ty - at[1] - dy) < 13));
