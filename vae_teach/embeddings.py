@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, logsigmoid
 from torch.nn.functional import one_hot as integer_one_hot
 
-from vae_teach.common import corpus, data, living, require
+from vae_teach.common import corpus, data, require
 
 # Axes: n labels or words, d numbers in a vector, B batch, P pairs, k negatives,
 # S sentences, L words of the longest one.
@@ -260,5 +260,7 @@ def learned_words() -> tuple[corpus.Vocabulary, Rows, Rows]:
 
 def export() -> bytes:
     """The nouns' and all other words' vectors, as the living figure reads them."""
+    from vae_teach.common import living  # brings matplotlib, which nothing else here needs
+
     vocabulary, vectors, _ = learned_words()
     return living.export_vectors(vectors, vocabulary.words, corpus.pairs())

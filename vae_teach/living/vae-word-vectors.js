@@ -69,6 +69,7 @@
         return [low - edge, high + edge];
       };
       const plot = new Plot(this, { x: span(0), y: span(1), xlabel: "first component", height: wide ? 400 : 330 });
+      const spots = on.map((n, k) => ({ n, left: plot.px(places[k][0]) - 5, right: plot.px(places[k][0]) + 5, top: plot.py(places[k][1]) - 5, bottom: plot.py(places[k][1]) + 5 }));
       const halo = "paint-order: stroke; stroke: var(--pst-color-background, white); stroke-width: 4px; pointer-events: none";
       const ring = make("g", {}, plot.svg), arrows = make("g", {}, plot.svg), dots = make("g", {}, plot.svg), names = make("g", {}, plot.svg);
       on.forEach((i, k) => {
@@ -99,13 +100,15 @@
         }
         const marked = new Set([chosen, ...near.map(([n]) => n), ...(asked ? [i, j, k, found[0][0]] : [])]);
         const labelled = on.filter((n) => marked.has(n) || (wide && which)).concat(inside && !shown(chosen) ? [chosen] : []), taken = [];
-        labelled.sort((p, q) => marked.has(q) - marked.has(p)).forEach((n) => {
-          const [x, y] = flat(vectors[n]), at = [plot.px(x), plot.py(y)], half = 3.6 * words[n].length;
-          const free = [-12, 22, -26, 36].find((dy) => !taken.some(([tx, ty, th]) => Math.abs(tx - at[0]) < th + half && Math.abs(ty - at[1] - dy) < 13));
-          if (free === undefined && !marked.has(n)) return;
-          const dy = free === undefined ? -12 : free;
-          taken.push([at[0], at[1] + dy, half]);
-          write(words[n], at[0], at[1] + dy, marked.has(n) ? "font-weight: 700" : "fill: var(--faint); font-size: 12px");
+        labelled.sort((p, q) => marked.has(q) - marked.has(p)).forEach((n) => { // right, left, above or below its dot, wherever nothing is in the way
+          const [x, y] = flat(vectors[n]), px = plot.px(x), py = plot.py(y), length = 7.2 * words[n].length;
+          const boxes = [[12, 4, "start", 12], [-12, 4, "end", -12 - length], [0, -13, "middle", -length / 2], [0, 23, "middle", -length / 2]].map(([dx, dy, anchor, left]) => ({ dx, dy, anchor, left: px + left, right: px + left + length, top: py + dy - 12, bottom: py + dy + 2 }));
+          const meets = (box) => (p) => p.left < box.right && p.right > box.left && p.top < box.bottom && p.bottom > box.top;
+          const blocked = (box) => taken.some(meets(box)) || box.left < 0 || box.right > room || spots.some((spot) => spot.n !== n && meets(box)(spot));
+          const box = boxes.find((candidate) => !blocked(candidate)) || (marked.has(n) && boxes.find((candidate) => !taken.some(meets(candidate)) && candidate.left > 0 && candidate.right < room));
+          if (!box) return;
+          taken.push(box);
+          write(words[n], px + box.dx, py + box.dy, marked.has(n) ? "font-weight: 700" : "fill: var(--faint); font-size: 12px", box.anchor);
         });
         if (!which) Object.keys(groups).forEach((name, g) => {
           const middles = on.filter((n) => kinds[n] === g).map((n) => flat(vectors[n])), mean = (axis) => middles.reduce((sum, p) => sum + p[axis], 0) / middles.length;
