@@ -21,6 +21,7 @@ from scipy.spatial import distance
 from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise
 from sklearn.neighbors import KNeighborsClassifier
+from test_site import FLAGS, tool
 
 from vae_teach import embeddings as em
 from vae_teach.common import corpus, data, living, require
@@ -82,6 +83,20 @@ def classes(seed=0, n=4, pixels=7, count=60):
     x = normal(n, pixels, seed=seed + 1)[y] + 0.3 * normal(count, pixels, seed=seed + 2)
     shares = torch.bincount(y, minlength=n) / count
     return x, y, torch.stack([x[y == i].mean(0) for i in range(n)]), shares
+
+
+@pytest.mark.equation("embeddings-split-steps")
+def test_the_split_step_by_step():
+    x, y, means, _ = classes(seed=3)
+    drawn = normal(4, 7, seed=8)
+    for label in range(4):
+        mine, mean, picture = x[y == label], means[label], drawn[label]
+        one = ((mine - mean) ** 2).sum(-1) + ((mean - picture) ** 2).sum() + 2 * (mine - mean) @ (mean - picture)
+        assert torch.allclose(one, ((mine - picture) ** 2).sum(-1), atol=1e-4)
+        mixed = 2 * (mine - mean).sum(0) @ (mean - picture)
+        whole = ((mine - mean) ** 2).sum() + len(mine) * ((mean - picture) ** 2).sum() + mixed
+        assert float(mixed) == pytest.approx(0, abs=1e-3)
+        assert float(((mine - picture) ** 2).sum()) == pytest.approx(float(whole), rel=1e-5)
 
 
 @pytest.mark.equation("embeddings-task", "embeddings-split")
@@ -300,6 +315,38 @@ def test_the_shipped_words_are_those_the_chapter_learns(learned):
         pca = PCA(2).fit(cloud)
         assert torch.allclose(middle, cloud.mean(0), atol=2e-3)
         assert np.allclose(np.abs(axes.numpy() @ pca.components_.T), np.eye(2), atol=0.02)
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(tool.find() is None, reason="no Chromium or Chrome on this machine")
+def test_the_living_figure_computes_what_the_module_computes():
+    from playwright.sync_api import sync_playwright
+
+    content = (ROOT / "vae_teach/results/embeddings/explorer.safetensors").read_bytes()
+    vectors = load_tensors(content)["vectors"].double()
+    rng = np.random.default_rng(0)
+    asked = [sorted(map(int, rng.choice(len(vectors), 3, replace=False))) for _ in range(30)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=tool.find(), args=FLAGS)
+        tab = browser.new_page()
+        for script in ("living", "vae-word-vectors"):
+            tab.add_script_tag(path=living.SCRIPTS / f"{script}.js")
+        answers = tab.evaluate(
+            """([bytes, asked]) => {
+                const f = vaeLiving.formulas, model = f.readWords(Uint8Array.from(bytes));
+                return asked.map(([a, b, c]) => [f.analogyPoint(model, a, b, c), ...f.nearestWords(model, f.analogyPoint(model, a, b, c), [a, b, c])[0], f.nearestWords(model, model.vectors[a], [a])[0]]);
+            }""",
+            [list(content), asked],
+        )
+        browser.close()
+    direction = vectors / vectors.norm(dim=-1, keepdim=True)
+    for (a, b, c), (point, best, cosine, (near, likeness)) in zip(asked, answers):
+        wanted = direction[a] - direction[b] + direction[c]
+        assert np.allclose(point, wanted, atol=1e-9)
+        assert best == em.analogy(vectors.float(), a, b, c)
+        assert cosine == pytest.approx(float(direction[best] @ wanted / wanted.norm()), abs=1e-9)
+        others = (direction @ direction[a]).index_fill(0, torch.tensor(a), -2)
+        assert near == int(others.argmax()) and likeness == pytest.approx(float(others.max()), abs=1e-9)
 
 
 # Sentences

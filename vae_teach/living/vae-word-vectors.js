@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const { LivingFigure, Plot, define, make, number, formulas, readTensors } = window.vaeLiving;
-  const TONES = ["blue", "orange", "green", "purple"], NEIGHBOURS = 6;
+  const TONES = ["blue", "orange", "green", "purple"];
 
   const dot = (u, v) => u.reduce((sum, x, i) => sum + x * v[i], 0);
   const unit = (v) => v.map((x) => x / Math.sqrt(dot(v, v)));
@@ -30,6 +30,7 @@
         { name: "a", label: "a", options: sorted(nouns), value: "queen" },
         { name: "b", label: "minus b", options: sorted(nouns), value: "king" },
         { name: "c", label: "plus c", options: sorted(nouns), value: "man" },
+        { name: "count", label: "neighbours", min: 1, max: 12, step: 1, value: 6 },
       ];
     }
 
@@ -50,7 +51,8 @@
     }
 
     change(values, tell) {
-      const known = Object.fromEntries(Object.entries(values).filter(([name, value]) => Array.from(this.inputs[name] || []).some((option) => option.value === value)));
+      const listed = (name, value) => !this.inputs[name]?.options || Array.from(this.inputs[name].options).some((option) => option.value === value);
+      const known = Object.fromEntries(Object.entries(values).filter(([name, value]) => listed(name, value)));
       const moved = "plane" in known && known.plane !== this.state.plane;
       if (moved) this.state.plane = known.plane;
       if (moved) this.rebuild();
@@ -86,10 +88,10 @@
         const [x, y] = flat(vectors[i]);
         make("circle", { cx: plot.px(x), cy: plot.py(y), r: 9, style: `fill: none; stroke: var(--${tone}); stroke-width: 2.2px`, "stroke-dasharray": dash || "none" }, ring);
       };
-      return ({ word, a, b, c }) => {
+      return ({ word, a, b, c, count }) => {
         for (const group of [ring, arrows, names]) group.replaceChildren();
         const chosen = this.number(word), [i, j, k] = [a, b, c].map((w) => this.number(w)), point = formulas.analogyPoint(this.model, i, j, k);
-        const near = formulas.nearestWords(this.model, vectors[chosen], [chosen]).slice(0, NEIGHBOURS), found = formulas.nearestWords(this.model, point, [i, j, k]);
+        const near = formulas.nearestWords(this.model, vectors[chosen], [chosen]).slice(0, count), found = formulas.nearestWords(this.model, point, [i, j, k]);
         const shown = (n) => on.includes(n), asked = [i, j, k].every(shown);
         const [across, up] = flat(vectors[chosen]), inside = shown(chosen) || (!which && across > plot.xs[0] && across < plot.xs[1] && up > plot.ys[0] && up < plot.ys[1]);
         if (inside) circled(chosen, "ink");
@@ -102,7 +104,8 @@
         const labelled = on.filter((n) => marked.has(n) || (wide && which)).concat(inside && !shown(chosen) ? [chosen] : []), taken = [];
         labelled.sort((p, q) => marked.has(q) - marked.has(p)).forEach((n) => { // right, left, above or below its dot, wherever nothing is in the way
           const [x, y] = flat(vectors[n]), px = plot.px(x), py = plot.py(y), length = 7.2 * words[n].length;
-          const boxes = [[12, 4, "start", 12], [-12, 4, "end", -12 - length], [0, -13, "middle", -length / 2], [0, 23, "middle", -length / 2]].map(([dx, dy, anchor, left]) => ({ dx, dy, anchor, left: px + left, right: px + left + length, top: py + dy - 12, bottom: py + dy + 2 }));
+          const beside = [[12, 4, "start", 12], [-12, 4, "end", -12 - length]];
+          const boxes = [...(px < room / 2 ? beside.reverse() : beside), [0, -13, "middle", -length / 2], [0, 23, "middle", -length / 2]].map(([dx, dy, anchor, left]) => ({ dx, dy, anchor, left: px + left, right: px + left + length, top: py + dy - 12, bottom: py + dy + 2 }));
           const meets = (box) => (p) => p.left < box.right && p.right > box.left && p.top < box.bottom && p.bottom > box.top;
           const blocked = (box) => taken.some(meets(box)) || box.left < 0 || box.right > room || spots.some((spot) => spot.n !== n && meets(box)(spot));
           const box = boxes.find((candidate) => !blocked(candidate)) || (marked.has(n) && boxes.find((candidate) => !taken.some(meets(candidate)) && candidate.left > 0 && candidate.right < room));
@@ -112,7 +115,7 @@
         });
         if (!which) Object.keys(groups).forEach((name, g) => {
           const middles = on.filter((n) => kinds[n] === g).map((n) => flat(vectors[n])), mean = (axis) => middles.reduce((sum, p) => sum + p[axis], 0) / middles.length;
-          write(name, plot.px(mean(0)), plot.py(mean(1)), `fill: var(--${TONES[g]}); font-weight: 700; font-size: 15px`);
+          write(name, plot.px(mean(0)), Math.max(...middles.map((p) => plot.py(p[1]))) + 22, `fill: var(--${TONES[g]}); font-weight: 700; font-size: 15px`);
         });
         const list = (pairs) => pairs.map(([n, cosine]) => `${words[n]} ${number(cosine)}`).join(", ");
         this.say(`Nearest to ${word} by cosine: ${list(near)}. ${a} − ${b} + ${c}: ${words[found[0][0]]} ${number(found[0][1])}, then ${list(found.slice(1, 3))}.${asked ? "" : " (No arrows: choose a plane that holds all three words.)"}`);
