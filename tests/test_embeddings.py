@@ -450,6 +450,8 @@ two = torch.eye(2)
         (lambda: em.skip_gram_pairs(torch.tensor([[0, 1]]), 0), "window must be at least 1"),
         (lambda: em.count_pairs(torch.tensor([[0, 5]]), 3), "pairs must lie in 0 to 2"),
         (lambda: em.train_words(torch.tensor([[0, 5]]), 3), "pairs must lie in 0 to 2"),
+        (lambda: em.train_words(torch.zeros(0, 2, dtype=torch.long), 3), "the number of pairs must be at least 1"),
+        (lambda: em.match_rate(two[:0], two, torch.tensor([], dtype=torch.long), torch.tensor([0, 1])), "the number of vectors must be at least 1"),
         (lambda: em.shifted_pmi(two, 0), "negatives must be at least 1"),
         (lambda: em.shifted_pmi(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), 1), "each word needs pairs"),
         (lambda: em.shifted_pmi(-two, 1), "each word needs pairs"),

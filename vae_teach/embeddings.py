@@ -40,9 +40,13 @@ def look_up(vectors: Rows, y: Int[Tensor, "*B"]) -> Batch:
 def label_limit(
     means: Float[Tensor, "n D"], shares: Float[Tensor, "n"], d: int
 ) -> float:
-    r"""The least :math:`\sum_yf_y\Vert m_y-(We_y+b)\Vert^2` that any E of d columns has.
+    r"""The least :math:`\sum_y\frac{n_y}N\Vert\bar x_y-(We_y+b)\Vert^2` for a given d.
 
     What principal components leave over (Eckart and Young, 1936; embeddings-limit).
+
+    Args:
+        means: the mean picture of each label, one a row.
+        shares: how large a part of the pictures has it.
 
     Raises:
         ValueError: ``shares`` are no probabilities, or a mean is not finite.
@@ -94,7 +98,7 @@ def shifted_pmi(counts: Float[Tensor, "n n"], negatives: int) -> Float[Tensor, "
     """
     require.at_least(negatives, 1, "negatives")
     if bool((counts < 0).any()) or not bool((counts.sum(0) * counts.sum(1) > 0).all()):
-        raise ValueError("each word needs pairs, as word and as context: drop the others.")
+        raise ValueError("each word needs pairs, as word and context: drop the others.")
     independent = counts.sum(1, keepdim=True) * counts.sum(0) / counts.sum()
     return (counts / (negatives * independent)).log()
 
@@ -108,8 +112,13 @@ def train_words(
     batch: int = 1024,
     seed: int = 0,
 ) -> tuple[Rows, Rows]:
-    """Word vectors and context vectors that make :func:`skip_gram_loss` small."""
-    frequency = torch.bincount(require.indices(pairs, n, "pairs")[:, 1], minlength=n)
+    """Word vectors and context vectors that make :func:`skip_gram_loss` small.
+
+    Negatives are drawn by how often a word occurs as context in ``pairs``.
+    """
+    require.at_least(len(pairs), 1, "the number of pairs")
+    require.indices(pairs, n, "pairs")
+    frequency = torch.bincount(pairs[:, 1], minlength=n).float()
     g = torch.Generator().manual_seed(seed)
     vectors, contexts = (0.1 * torch.randn(2, n, d, generator=g)).unbind()
     vectors, contexts = vectors.requires_grad_(), contexts.requires_grad_()
@@ -117,7 +126,7 @@ def train_words(
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.05, steps)
     for _ in range(steps):
         w, o = pairs[torch.randint(len(pairs), (batch,), generator=g)].unbind(-1)
-        drawn = torch.multinomial(frequency.float(), batch * negatives, True, generator=g)
+        drawn = torch.multinomial(frequency, batch * negatives, True, generator=g)
         u_noise = contexts[drawn].view(batch, negatives, d)
         loss = skip_gram_loss(vectors[w], contexts[o], u_noise).mean()
         optimizer.zero_grad()
@@ -169,7 +178,7 @@ def inverse_frequency(counts: Int[Tensor, "n"], a: float = 1e-3) -> Float[Tensor
 def sentence_vectors(
     vectors: Rows, ids: Int[Tensor, "S L"], weights: Float[Tensor, "n"] | None = None
 ) -> Float[Tensor, "S d"]:
-    """The weighted mean of a sentence's word vectors, PAD left out (embeddings-mean)."""
+    """The weighted mean of each sentence's words, PAD left out (embeddings-mean)."""
     weights = torch.ones(len(vectors)) if weights is None else weights
     real = ids != corpus.PAD
     if not bool(real.any(-1).all()):
@@ -189,9 +198,10 @@ def match_rate(
     """How often the nearest of ``gallery`` has the query's label, and which it is.
 
     Euclidean distance; of unit vectors it ranks as the cosine does (embeddings-chord).
-    A query that stands in the gallery itself, the same tensor, is not its own neighbour.
+    Where both are the same tensor, a query is not its own neighbour.
     """
     require.finite(queries, "queries"), require.finite(gallery, "gallery")
+    require.at_least(min(len(queries), len(gallery)), 1, "the number of vectors")
     far = torch.cdist(queries, gallery)
     if queries is gallery:
         far.fill_diagonal_(torch.inf)
@@ -216,7 +226,7 @@ def train_features(
 ) -> tuple[nn.Sequential, Rows]:
     """A CNN and a label embedding E that name pictures: label y scores e_y·f(I).
 
-    Pictures are seen moved by up to ``shift`` pixels, in a direction drawn for each batch.
+    Pictures are seen moved by up to ``shift`` pixels, each batch in a direction drawn.
     """
     require.at_least(shift, 0, "shift")
     with torch.random.fork_rng(devices=[]):
@@ -235,10 +245,12 @@ def train_features(
     return cnn, labels.weight.detach()
 
 
-def concatenate(e: Float[Tensor, "B d"], s: Float[Tensor, "_ K"]) -> Float[Tensor, "B dK"]:
+def concatenate(
+    e: Float[Tensor, "B d"], s: Float[Tensor, "_ K"]
+) -> Float[Tensor, "B dK"]:
     """[e; s]: keeps both whole (embeddings-concat). ValueError for unequal batches."""
     if len(e) != len(s):
-        raise ValueError(f"{len(e)} vectors e and {len(s)} vectors s: one each is needed.")
+        raise ValueError(f"{len(e)} vectors e and {len(s)} vectors s: pair them up.")
     return torch.cat([require.finite(e, "e"), require.finite(s, "s")], -1)
 
 
@@ -255,12 +267,13 @@ def weighted_sum(
 def learned_words() -> tuple[corpus.Vocabulary, Rows, Rows]:
     """The word vectors of the chapter: vocabulary, vectors, context vectors."""
     vocabulary, ids, _ = corpus.load(8000)
-    return vocabulary, *train_words(skip_gram_pairs(ids, window=5), len(vocabulary.words))
+    pairs = skip_gram_pairs(ids, window=5)
+    return vocabulary, *train_words(pairs, len(vocabulary.words))
 
 
 def export() -> bytes:
     """The nouns' and all other words' vectors, as the living figure reads them."""
-    from vae_teach.common import living  # brings matplotlib, which nothing else here needs
+    from vae_teach.common import living  # brings matplotlib; nothing else here needs it
 
     vocabulary, vectors, _ = learned_words()
     return living.export_vectors(vectors, vocabulary.words, corpus.pairs())
