@@ -134,7 +134,7 @@ def export_vectors(vectors: Float[Tensor, "n d"], words: tuple[str, ...], groups
     """Word vectors as the bytes of a float16 safetensors file.
 
     ``kinds`` is the number of each word's group, or the number of groups for words of none. ``axes`` and ``middles`` are two principal
-    components and the mean of the unit vectors of all grouped words, then of each group. The metadata holds ``words`` and ``groups`` as JSON.
+    components and the mean of the unit vectors of all grouped words, then of each group. The metadata holds ``words`` and ``groups`` as the JSON of ``language``.
     """
     member = {word: i for i, pairs in enumerate(groups.values()) for pair in pairs for word in pair}
     kinds = torch.tensor([member.get(word, len(groups)) for word in words])
@@ -143,8 +143,8 @@ def export_vectors(vectors: Float[Tensor, "n d"], words: tuple[str, ...], groups
     axes = torch.stack([torch.linalg.svd(cloud - cloud.mean(0))[2][:2] for cloud in clouds])
     tensors = {"vectors": vectors, "axes": axes, "middles": torch.stack([cloud.mean(0) for cloud in clouds])}
     halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
-    meta = {"words": words, "groups": {name: pairs for name, pairs in groups.items()}}
-    return save(halves | {"kinds": kinds.byte()}, {key: json.dumps(value) for key, value in meta.items()})
+    meta = {"language": json.dumps({"words": words, "groups": groups})}  # one entry: the order of several is chosen anew each time
+    return save(halves | {"kinds": kinds.byte()}, meta)
 
 
 def _layer(layer: nn.Module, before: list[dict], tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:

@@ -12,7 +12,7 @@
     const { tensors, meta } = readTensors(bytes), [count, size] = tensors.vectors.shape;
     const row = ({ data }, i) => Array.from(data.subarray(i * size, (i + 1) * size));
     const planes = Array.from({ length: tensors.middles.shape[0] }, (_, i) => ({ middle: row(tensors.middles, i), axes: [row(tensors.axes, 2 * i), row(tensors.axes, 2 * i + 1)] }));
-    return { words: meta.words, groups: meta.groups, kinds: Array.from(tensors.kinds.data), planes, vectors: Array.from({ length: count }, (_, i) => unit(row(tensors.vectors, i))) };
+    return { ...meta.language, kinds: Array.from(tensors.kinds.data), planes, vectors: Array.from({ length: count }, (_, i) => unit(row(tensors.vectors, i))) };
   };
   /** [[word's number, cosine], ...], the nearest first, without those left out. */
   formulas.nearestWords = ({ vectors }, direction, leaveOut) =>
