@@ -24,7 +24,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from test_site import FLAGS, tool
 
 from vae_teach import embeddings as em
-from vae_teach.common import corpus, data, living, require
+from vae_teach.common import corpus, data, living, neighbours, require
 
 ROOT = Path(__file__).resolve().parent.parent
 F64 = torch.float64
@@ -280,7 +280,7 @@ def test_what_is_learned_answers_what_the_corpus_was_made_to_hold(learned):
     nouns = torch.tensor([i for forms in numbers.values() for pair in forms for i in pair])
     kinds = torch.arange(4).repeat_interleave(20)
     direction = em.unit(vectors[nouns])
-    assert em.match_rate(direction, direction, kinds, kinds)[0] > 0.95
+    assert neighbours.match_rate(direction, direction, kinds, kinds)[0] > 0.95
     ids = vocabulary.ids(corpus.sentences(8000)[0])
     limit = em.shifted_pmi(em.count_pairs(em.skip_gram_pairs(ids, 5), len(vectors)), 5)
     seen = torch.isfinite(limit)
@@ -381,24 +381,24 @@ def test_inverse_frequency_weights():
 @pytest.mark.equation("embeddings-features")
 def test_a_trained_cnn_names_pictures_and_brings_like_ones_together():
     train, test = data.digits("train", size=28), data.digits("test", size=28)
-    cnn, labels = em.train_features(train, d=16, epochs=6)
+    cnn, labels = neighbours.train_cnn(train, d=16, epochs=6)
     with torch.no_grad():
         features = cnn(test.batch())
         scores = torch.stack([torch.stack([e @ f for e in labels]) for f in features])
     assert features.shape == (297, 16) and labels.shape == (10, 16)
     assert torch.allclose(scores.softmax(-1).sum(-1), torch.ones(297))
     assert (scores.argmax(-1) == test.labels).float().mean() > 0.8
-    rate, nearest = em.match_rate(features[:100], features[100:], test.labels[:100], test.labels[100:])
+    rate, nearest = neighbours.match_rate(features[:100], features[100:], test.labels[:100], test.labels[100:])
     theirs = KNeighborsClassifier(1).fit(features[100:], test.labels[100:])
     assert rate == pytest.approx(theirs.score(features[:100], test.labels[:100]), abs=0.011)
     assert np.mean(nearest.numpy() == theirs.kneighbors(features[:100], return_distance=False)[:, 0]) > 0.97
-    again, _ = em.train_features(train.take(slice(0, 300)), d=4, epochs=1)
-    assert torch.equal(again[0].weight, em.train_features(train.take(slice(0, 300)), d=4, epochs=1)[0][0].weight)
+    again, _ = neighbours.train_cnn(train.take(slice(0, 300)), d=4, epochs=1)
+    assert torch.equal(again[0].weight, neighbours.train_cnn(train.take(slice(0, 300)), d=4, epochs=1)[0][0].weight)
 
 
 def test_no_query_is_its_own_neighbour():
     x, labels = torch.tensor([[0.0], [0.1], [5.0], [5.1]]), torch.tensor([0, 0, 1, 1])
-    rate, nearest = em.match_rate(x, x, labels, labels)
+    rate, nearest = neighbours.match_rate(x, x, labels, labels)
     assert rate == 1.0 and nearest.tolist() == [1, 0, 3, 2]
 
 
@@ -451,7 +451,7 @@ two = torch.eye(2)
         (lambda: em.count_pairs(torch.tensor([[0, 5]]), 3), "pairs must lie in 0 to 2"),
         (lambda: em.train_words(torch.tensor([[0, 5]]), 3), "pairs must lie in 0 to 2"),
         (lambda: em.train_words(torch.zeros(0, 2, dtype=torch.long), 3), "the number of pairs must be at least 1"),
-        (lambda: em.match_rate(two[:0], two, torch.tensor([], dtype=torch.long), torch.tensor([0, 1])), "the number of vectors must be at least 1"),
+        (lambda: neighbours.match_rate(two[:0], two, torch.tensor([], dtype=torch.long), torch.tensor([0, 1])), "the number of vectors must be at least 1"),
         (lambda: em.shifted_pmi(two, 0), "negatives must be at least 1"),
         (lambda: em.shifted_pmi(torch.tensor([[1.0, 0.0], [0.0, 0.0]]), 1), "each word needs pairs"),
         (lambda: em.shifted_pmi(-two, 1), "each word needs pairs"),
@@ -464,8 +464,8 @@ two = torch.eye(2)
         (lambda: em.sentence_vectors(two, torch.tensor([[0, 1], [-1, -1]])), "a sentence without words"),
         (lambda: em.sentence_vectors(two, torch.tensor([[2, 0]])), "ids must lie in 0 to 1"),
         (lambda: em.sentence_vectors(two, torch.tensor([[0]]), torch.tensor([0.0, 1.0])), "the sum of weights must be > 0"),
-        (lambda: em.match_rate(two * math.nan, two, torch.tensor([0, 1]), torch.tensor([0, 1])), "queries has 4 value"),
-        (lambda: em.train_features(data.digits("test", size=28), shift=-1), "shift must be at least 0"),
+        (lambda: neighbours.match_rate(two * math.nan, two, torch.tensor([0, 1]), torch.tensor([0, 1])), "queries has 4 value"),
+        (lambda: neighbours.train_cnn(data.digits("test", size=28), shift=-1), "shift must be at least 0"),
         (lambda: em.concatenate(two, torch.ones(3, 1)), "2 vectors e and 3 vectors s"),
         (lambda: em.concatenate(two, two * math.nan), "s has 4 value"),
         (lambda: living.export_vectors(two * math.nan, ("a", "b"), {"letters": [("a", "b")]}), "vectors has 4 value"),

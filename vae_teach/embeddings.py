@@ -10,11 +10,11 @@ from typing import Sequence
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, logsigmoid
+from torch import Tensor
+from torch.nn.functional import logsigmoid
 from torch.nn.functional import one_hot as integer_one_hot
 
-from vae_teach.common import corpus, data, require
+from vae_teach.common import corpus, require
 
 # Axes: n labels or words, d numbers in a vector, B batch, P pairs, k negatives,
 # S sentences, L words of the longest one.
@@ -30,9 +30,7 @@ def one_hot(y: Int[Tensor, "*B"], n: int) -> Float[Tensor, "*B n"]:
 def look_up(vectors: Rows, y: Int[Tensor, "*B"]) -> Batch:
     r"""Rows ``y`` of the matrix, :math:`e_y=E_{y,:}` (embeddings-look-up).
 
-    Raises:
-        ValueError: an index outside 0…n-1 (a negative one too: Python would count
-            from the end), or a row that is not finite.
+    ValueError for y outside 0…n-1, where Python would count from the end, or NaN.
     """
     return require.finite(vectors[require.indices(y, len(vectors), "y")], "e_y")
 
@@ -42,14 +40,8 @@ def label_limit(
 ) -> float:
     r"""The least :math:`\sum_y\frac{n_y}N\Vert\bar x_y-(We_y+b)\Vert^2` for a given d.
 
-    What principal components leave over (Eckart and Young, 1936; embeddings-limit).
-
-    Args:
-        means: the mean picture of each label, one a row.
-        shares: how large a part of the pictures has it.
-
-    Raises:
-        ValueError: ``shares`` are no probabilities, or a mean is not finite.
+    What principal components of the labels' mean pictures leave over, each weighted
+    by its share of all pictures (Eckart and Young, 1936; embeddings-limit).
     """
     require.probabilities(shares, "shares")
     centred = require.finite(means, "means") - shares @ means
@@ -75,10 +67,7 @@ def skip_gram_loss(
 ) -> Float[Tensor, "P"]:
     r"""Skip-gram with negative sampling, one number a pair (embeddings-sgns).
 
-    Args:
-        e: vectors of the words.
-        u: context vectors of the words beside them.
-        u_noise: context vectors of k words drawn at random.
+    Of words' vectors, context vectors of those beside them, and of k drawn words.
     """
     score = (e * u).sum(-1)  # e_w·u_o
     noise = (u_noise @ e[:, :, None])[:, :, 0]  # e_w·u_oj
@@ -104,13 +93,8 @@ def shifted_pmi(counts: Float[Tensor, "n n"], negatives: int) -> Float[Tensor, "
 
 
 def train_words(
-    pairs: Int[Tensor, "P 2"],
-    n: int,
-    d: int = 24,
-    negatives: int = 5,
-    steps: int = 1500,
-    batch: int = 1024,
-    seed: int = 0,
+    pairs: Int[Tensor, "P 2"], n: int, d: int = 24, negatives: int = 5,
+    steps: int = 1500, batch: int = 1024, seed: int = 0,
 ) -> tuple[Rows, Rows]:
     """Word vectors and context vectors that make :func:`skip_gram_loss` small.
 
@@ -145,11 +129,7 @@ def unit(vectors: Batch) -> Batch:
 
 
 def analogy(vectors: Rows, a: int, b: int, c: int, leave_out: bool = True) -> int:
-    """The row nearest in direction to a - b + c (embeddings-analogy).
-
-    Args:
-        leave_out: never answer with a, b or c themselves, as is usual.
-    """
+    """The row nearest in direction to a - b + c, by default none of these three."""
     require.indices(torch.tensor([a, b, c]), len(vectors), "a, b, c")
     direction = unit(vectors)
     cosine = direction @ unit(direction[a] - direction[b] + direction[c])
@@ -189,65 +169,7 @@ def sentence_vectors(
     return ((share / total)[..., None] * look_up(vectors, known)).sum(-2)
 
 
-def match_rate(
-    queries: Float[Tensor, "Q d"],
-    gallery: Float[Tensor, "G d"],
-    query_labels: Int[Tensor, "Q"],
-    labels: Int[Tensor, "G"],
-) -> tuple[float, Int[Tensor, "Q"]]:
-    """How often the nearest of ``gallery`` has the query's label, and which it is.
-
-    Euclidean distance; of unit vectors it ranks as the cosine does (embeddings-chord).
-    Where both are the same tensor, a query is not its own neighbour.
-    """
-    require.finite(queries, "queries"), require.finite(gallery, "gallery")
-    require.at_least(min(len(queries), len(gallery)), 1, "the number of vectors")
-    far = torch.cdist(queries, gallery)
-    if queries is gallery:
-        far.fill_diagonal_(torch.inf)
-    nearest = far.argmin(-1)
-    return float((labels[nearest] == query_labels).float().mean()), nearest
-
-
-def features(d: int) -> nn.Sequential:
-    """A small CNN, f(I): pictures (B, 1, 28, 28) in, d numbers each out."""
-    return nn.Sequential(
-        nn.Conv2d(1, 16, 3, stride=2, padding=1),  # 28 -> 14
-        nn.ReLU(),
-        nn.Conv2d(16, 32, 3, stride=2, padding=1),  # 14 -> 7
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(32 * 7 * 7, d),
-    )
-
-
-def train_features(
-    images: data.ImageData, d: int = 32, epochs: int = 4, shift: int = 0, seed: int = 0
-) -> tuple[nn.Sequential, Rows]:
-    """A CNN and a label embedding E that name pictures: label y scores e_y·f(I).
-
-    Pictures are seen moved by up to ``shift`` pixels, each batch in a direction drawn.
-    """
-    require.at_least(shift, 0, "shift")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        cnn, labels = features(d), nn.Embedding(len(images.classes), d)
-        optimizer = torch.optim.Adam([*cnn.parameters(), *labels.parameters()], lr=2e-3)
-        for _ in range(epochs):
-            for index in torch.randperm(len(images)).split(128):
-                move = torch.randint(-shift, shift + 1, (2,)).tolist()
-                x = torch.roll(images.batch(index), move, (2, 3))
-                scores = cnn(x) @ labels.weight.T
-                loss = cross_entropy(scores, images.labels[index])  # l(f(x; E), y)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-    return cnn, labels.weight.detach()
-
-
-def concatenate(
-    e: Float[Tensor, "B d"], s: Float[Tensor, "_ K"]
-) -> Float[Tensor, "B dK"]:
+def concatenate(e: Float[Tensor, "B d"], s: Float[Tensor, "_ K"]) -> Float[Tensor, "B dK"]:
     """[e; s]: keeps both whole (embeddings-concat). ValueError for unequal batches."""
     if len(e) != len(s):
         raise ValueError(f"{len(e)} vectors e and {len(s)} vectors s: pair them up.")
@@ -255,10 +177,8 @@ def concatenate(
 
 
 def weighted_sum(
-    e: Float[Tensor, "B d"],
-    s: Float[Tensor, "B K"],
-    w_1: Float[Tensor, "m d"],
-    w_2: Float[Tensor, "m K"],
+    e: Float[Tensor, "B d"], s: Float[Tensor, "B K"],
+    w_1: Float[Tensor, "m d"], w_2: Float[Tensor, "m K"],
 ) -> Float[Tensor, "B m"]:
     """W₁e + W₂s, which is W[e; s] with W = [W₁ W₂] (embeddings-sum)."""
     return e @ w_1.T + s @ w_2.T
