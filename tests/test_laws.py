@@ -10,7 +10,7 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parent.parent
-APPENDICES = {"index", "notation", "glossary", "api", "references", "using"}  # pages that are no topics
+APPENDICES = {"index", "notation", "glossary", "api", "references", "review_questions"}  # pages that are no topics
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 CHAPTERS = [chapter for part in TOC["parts"] for chapter in part["chapters"]]
 TOPICS = [Path(c["file"]).name for c in CHAPTERS if Path(c["file"]).name not in APPENDICES]
