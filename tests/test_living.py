@@ -234,8 +234,9 @@ def accessible(tab, figure, axe):
 @chromium
 @pytest.mark.browser
 @pytest.mark.parametrize("page, tag", FIGURES)
-def test_a_figure_answers_and_can_be_reset(chrome, page, tag):
-    tab, figure = visit(chrome, HTML.as_uri() + "/", page, tag, has_touch=True)
+def test_over_http_a_figure_answers_and_can_be_reset(chrome, site, page, tag):
+    tab, figure = visit(chrome, site, page, tag, has_touch=True)
+    assert figure.locator(".living").is_visible() and not figure.locator(".fallback").is_visible()
     start = figure.evaluate(LOOK)
     assert answers_to_keys(tab, figure) == []
     assert answers_to_a_pointer(tab, figure, "mouse") == [] == answers_to_a_pointer(tab, figure, "touch")
@@ -244,15 +245,16 @@ def test_a_figure_answers_and_can_be_reset(chrome, page, tag):
     assert figure.evaluate(LOOK) == start
     heard = "(f) => new Promise((done) => { f.addEventListener('living-change', (e) => done(e.detail), {once: true}); const i = f.shadowRoot.querySelector('input'); i.value = i.min; i.dispatchEvent(new Event('input')); })"
     assert isinstance(figure.evaluate(heard), dict), "who listens is told the new values"
-    assert tab.faults == []
+    assert tab.faults == [], "nothing on the console, nobody else asked"
     tab.context.close()
 
 
 @chromium
 @pytest.mark.browser
 @pytest.mark.parametrize("page, tag", FIGURES)
-def test_a_figure_fits_a_phone_and_is_accessible(chrome, axe, page, tag):
+def test_from_a_file_a_figure_fits_a_phone_and_is_accessible(chrome, axe, page, tag):
     tab, figure = visit(chrome, HTML.as_uri() + "/", page, tag, width=360)
+    assert tab.faults == []
     assert accessible(tab, figure, axe) == []
     assert figure.evaluate("(f) => [...f.shadowRoot.querySelectorAll('.living *')].filter((e) => e.getBoundingClientRect().right > 361).map((e) => e.outerHTML.slice(0, 80))") == []
     tab.emulate_media(media="print")
@@ -270,16 +272,6 @@ def test_without_scripts_the_still_figure_stands(chrome, page, tag):
     still = tab.locator(f"{tag} svg[role=img]").first
     assert still.is_visible() and still.bounding_box()["width"] > 100
     context.close()
-
-
-@chromium
-@pytest.mark.browser
-@pytest.mark.parametrize("page, tag", FIGURES)
-def test_a_figure_works_over_http_and_asks_nobody_else(chrome, site, page, tag):
-    tab, figure = visit(chrome, site, page, tag)
-    assert figure.locator(".living").is_visible() and not figure.locator(".fallback").is_visible()
-    assert tab.faults == []
-    tab.context.close()
 
 
 @chromium
