@@ -1,0 +1,3 @@
+"""The ELBO."""
+
+from __future__ import annotations
