@@ -42,7 +42,7 @@ def probabilities(p: torch.Tensor, name: str, tolerance: float = 1e-5) -> torch.
         raise ValueError(f"{name} must have at least one outcome on its last axis, got shape {tuple(p.shape)}.")
     if bool((finite(p, name) < 0).any()):
         raise ValueError(f"{name} has a negative probability ({float(p.min()):.4g}).")
-    off = float((p.sum(-1) - 1).abs().max()) if p.numel() else 0.0
+    off = float((p.detach().sum(-1) - 1).abs().max()) if p.numel() else 0.0
     if off > tolerance:
         raise ValueError(f"{name} must sum to 1 along its last axis, it is off by {off:.3g}. Normalise with {name} / {name}.sum(-1, keepdim=True).")
     return p
