@@ -1,0 +1,3 @@
+"""Latent variables."""
+
+from __future__ import annotations
