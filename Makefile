@@ -30,7 +30,7 @@ book: $(READY)  ## install what is needed, build the book, say where it is
 	@echo "The book is ready. Open: file://$(CURDIR)/_build/html/index.html"
 
 test: book browser  ## every check: package, laws, exercises, pages in a browser, notebooks
-	$(BIN)/python -m pytest -n 2 --dist loadscope --durations 10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --durations 10
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-cell-timeout=120 -p no:cacheprovider notebooks exercises
 	@$(BIN)/python tools/browser.py --verdict
 

@@ -135,7 +135,7 @@ def time_average(values: Float[Tensor, "T"], batches: int = 30) -> Estimate:
 
 
 def autocorrelation_time(P: Matrix, f: Law) -> float:
-    r"""Exact :math:`\tau=1+2\sum_k\rho_k` of f in the stationary chain (markov-tau)."""
+    r"""Exact :math:`\tau_{\mathrm{int}}=1+2\sum_k\rho_k` of f in the stationary chain (markov-tau)."""
     P, pi = transition(P), stationary(P)
     f = require.finite(f, "f").double() - pi @ f.double()
     require.positive(pi @ f**2, "the variance of f")

@@ -1,9 +1,9 @@
 """Reparameterisation: the gradient of an expectation, and draws that let it through.
 
 Axes: M or n draws, B images, K latent dimensions, N categories. A function ``h`` takes
-draws ``(n, K)`` and gives one value a draw, ``(n,)``. Every function raises
-``ValueError`` for values not finite, scales not positive, shapes that do not fit, or
-no draws; the exceptions are named where they are.
+draws ``(n, K)`` and gives one value a draw, ``(n,)``. Functions raise ``ValueError``
+for scales not positive, shapes that do not fit or no draws, and most of them for
+parameters not finite; values of ``h`` may be NaN.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def _pictures(rng: np.random.Generator) -> list[Case]:
     cases = []
     for shape, t in (((3,), 2), ((2, 1, 4, 4), int(rng.integers(5, 20))), ((1,), 60)):
         x_0, epsilon = (torch.tensor(a) for a in rng.normal(size=(2, *shape)))
-        cases.append({"x_0": x_0, "beta": float(rng.uniform(0.01, 0.015)), "t": t, "epsilon": epsilon})
+        cases.append({"x_0": x_0, "noise": float(rng.uniform(0.01, 0.015)), "t": t, "epsilon": epsilon})
     return cases
 
 
@@ -56,8 +56,8 @@ def _log_path(path, pi, P):
     return markov.log_joint(path[None], pi, P)[0]
 
 
-def _jump(x_0, beta, t, epsilon):
-    kept = (1 - beta) ** t
+def _jump(x_0, noise, t, epsilon):
+    kept = (1 - noise) ** t
     return math.sqrt(kept) * x_0 + math.sqrt(1 - kept) * epsilon
 
 
@@ -145,24 +145,24 @@ QUESTIONS = {
         answer=_jump,
         mistakes=[
             Mistake(
-                lambda x_0, beta, t, epsilon: (1 - beta) ** t * x_0 + math.sqrt(1 - (1 - beta) ** t) * epsilon,
+                lambda x_0, noise, t, epsilon: (1 - noise) ** t * x_0 + math.sqrt(1 - (1 - noise) ** t) * epsilon,
                 "the mean shrinks by √(1 − β) a step: the root over ᾱ is missing in front of x₀.",
             ),
             Mistake(
-                lambda x_0, beta, t, epsilon: (1 - beta) ** (t / 2) * x_0 + (1 - (1 - beta) ** t) * epsilon,
+                lambda x_0, noise, t, epsilon: (1 - noise) ** (t / 2) * x_0 + (1 - (1 - noise) ** t) * epsilon,
                 "1 − ᾱ is the variance of the noise. Its standard deviation, a root, multiplies epsilon.",
             ),
-            Mistake(lambda x_0, beta, t, epsilon: _jump(x_0, beta, 1, epsilon), "this is one step; t of them are asked for."),
+            Mistake(lambda x_0, noise, t, epsilon: _jump(x_0, noise, 1, epsilon), "this is one step; t of them are asked for."),
             Mistake(
-                lambda x_0, beta, t, epsilon: (1 - beta) ** (t / 2) * x_0 + math.sqrt(t * beta) * epsilon,
+                lambda x_0, noise, t, epsilon: (1 - noise) ** (t / 2) * x_0 + math.sqrt(t * noise) * epsilon,
                 "you add up t variances β, but each later step shrinks the noise of those before it.",
             ),
             Mistake(
-                lambda x_0, beta, t, epsilon: (1 - beta) ** (t / 2) * x_0 + math.sqrt(beta) * epsilon,
+                lambda x_0, noise, t, epsilon: (1 - noise) ** (t / 2) * x_0 + math.sqrt(noise) * epsilon,
                 "this has the noise of the last step only; the earlier ones are still in x.",
             ),
             Mistake(
-                lambda x_0, beta, t, epsilon: math.sqrt(1 - (1 - beta) ** t) * x_0 + (1 - beta) ** (t / 2) * epsilon,
+                lambda x_0, noise, t, epsilon: math.sqrt(1 - (1 - noise) ** t) * x_0 + (1 - noise) ** (t / 2) * epsilon,
                 "the two shares are swapped: for large t nothing of x₀ should be left.",
             ),
         ],

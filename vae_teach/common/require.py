@@ -54,6 +54,15 @@ def same_shape(a: torch.Tensor, b: torch.Tensor, names: str) -> None:
         raise ValueError(f"{names} must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}. Expand one of them on purpose if that is meant.")
 
 
+def indices(y: torch.Tensor, n: int, name: str) -> torch.Tensor:
+    """``y``, unless it is not of whole numbers from 0 to n - 1."""
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"{name} must hold whole numbers, got {y.dtype}. Use .long() if they are labels; numbers with an order are no labels.")
+    if y.numel() and not (0 <= int(y.min()) and int(y.max()) < n):
+        raise ValueError(f"{name} must lie in 0 to {n - 1}, got values from {int(y.min())} to {int(y.max())}. Labels that start at 1 need a 1 taken off.")
+    return y
+
+
 def at_least(value: float, least: float, name: str) -> float:
     """``value``, unless it is below ``least``, NaN or infinite."""
     if not least <= value < math.inf:
