@@ -45,9 +45,10 @@
       return ({ mu, s, x, sigma }) => {
         const [where, width] = formulas.readingPosterior(x, sigma), laws = [["prior", 0, 1], ["likelihood", x, sigma], ["posterior", where, width], ["q", mu, s]];
         laws.forEach(([name, m, w], i) => {
-          const [curve, word] = curves[i], height = Math.exp(logNormal(m, m, w));
+          const [curve, word] = curves[i];
           curve(zs, zs.map((z) => Math.exp(logNormal(z, m, w))));
-          word(clamp(m, -3.3, 3.3), Math.min(height, 1.9) + (name === "likelihood" ? -0.28 : 0.07), name);
+          const aside = name === "prior" ? -1.3 : m; // the prior's top is where q often stands
+          word(clamp(aside, -3.3, 3.3), Math.min(Math.exp(logNormal(aside, m, w)), 1.84) + { prior: 0.06, likelihood: -0.2, posterior: 0.06, q: 0.14 }[name], name);
         });
         shade(zs, zs.map((z) => Math.exp(logNormal(z, mu, s))));
         handle(mu, Math.min(Math.exp(logNormal(mu, mu, s)), 1.96));
