@@ -41,7 +41,7 @@
           word(HIGHEST, y + 0.32, `${name} ${number(value)}`);
         };
       });
-      const mark = bars.label("blue", "start");
+      const mark = bars.label("blue", "end");
       return ({ mu, s, x, sigma }) => {
         const [where, width] = formulas.readingPosterior(x, sigma), laws = [["prior", 0, 1], ["likelihood", x, sigma], ["posterior", where, width], ["q", mu, s]];
         laws.forEach(([name, m, w], i) => {
@@ -55,7 +55,7 @@
         const [evidence, elbo, gap, reconstruction, priorKl] = formulas.readingElbo(x, sigma, mu, s);
         rows[0](0, evidence, evidence), rows[1](evidence, elbo, gap), rows[2](0, reconstruction, reconstruction), rows[3](reconstruction, elbo, priorKl);
         line(clamp(elbo, LOWEST, HIGHEST), 0, clamp(elbo, LOWEST, HIGHEST), 4);
-        mark(clamp(elbo, LOWEST, HIGHEST - 4) + 0.12, 3.72, "ELBO");
+        mark(clamp(elbo, LOWEST + 3, HIGHEST) - 0.12, 0.1, "ELBO"); // nothing else stands left of the line
         this.say(`ln p(x) = ${number(evidence)} = ELBO ${number(elbo)} + gap ${number(gap)} nats. ELBO = reconstruction ${number(reconstruction)} − KL ${number(priorKl)}. Posterior: mean ${number(where)}, width ${number(width)}.`);
       };
     }
