@@ -92,7 +92,7 @@ class LinearGaussian:
 def _width(values: Tensor, width: int, name: str) -> None:
     if values.ndim == 0 or values.shape[-1] != width:
         got = tuple(values.shape)
-        raise ValueError(f"{name} must have {width} values on its last axis, not {got}.")
+        raise ValueError(f"{name} must have {width} values on its last axis, not {got}")
     require.finite(values, name)
 
 
@@ -253,8 +253,8 @@ def fit(
     lr: float = 0.05,
     learn_model: bool = True,
 ) -> tuple[LinearGaussian, Float[Tensor, "T"], Float[Tensor, "T"]]:
-    """In each round a step on q, then one on θ (latent-variables-alternate). Returns the
-    last model, and the mean bound and mean ln p(x) before each round.
+    """In each round a step on q, then one on θ (latent-variables-alternate). Returns
+    the last model, and the mean bound and mean ln p(x) before each round.
 
     Args:
         encoder: from x to ``(N, 2K)``, mu before log_var: :class:`PerPoint` (weights λ)
