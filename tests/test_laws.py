@@ -77,6 +77,13 @@ def test_imports_point_one_way(path):
         assert used <= set(TOPICS[:last]), f"{path.stem} may use only {TOPICS[:last]}"
 
 
+@pytest.mark.parametrize("slug", TOPICS)
+def test_a_topic_is_short(slug):
+    foundations = [Path(c["file"]).name for c in TOC["parts"][0]["chapters"]]
+    lines = (ROOT / f"vae_teach/{slug}.py").read_text().splitlines()
+    assert len(lines) <= (200 if slug in foundations else 270)
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_everything_public_is_documented(path):
     tree = ast.parse(path.read_text())
@@ -101,6 +108,10 @@ STRANGERS = {"logvar", "log_variance", "log_sigma2", "logsigma", "std", "sigma2"
 def test_the_notation_table_is_read():
     assert len(NOTATION) >= 20
     assert len(IDENTIFIERS) == len(set(IDENTIFIERS)), "one name, one meaning"
+    symbols = [row["symbol"] for row in NOTATION]
+    assert len(symbols) == len(set(symbols)), "one symbol, one meaning"
+    rows = [line for line in (ROOT / "book/notation.md").read_text().splitlines() if line.startswith("| $")]
+    assert len(rows) == len(NOTATION), "a row the test cannot read"
     for row in NOTATION:
         assert row["topic"].strip() in TOPICS, row
 

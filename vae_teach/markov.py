@@ -26,8 +26,7 @@ Values = Float[Tensor, "..."]
 def transition(P: Matrix) -> Matrix:
     """``P`` in float64; a ValueError if it is no transition matrix (markov-rows)."""
     if P.shape[0] != P.shape[1] or P.numel() == 0:
-        shape = tuple(P.shape)
-        raise ValueError(f"P must be square, with a row for each state, not {shape}.")
+        raise ValueError(f"P must be square and not empty, got {tuple(P.shape)}.")
     columns, rows = ((P.sum(axis) - 1).abs().max() for axis in (0, 1))
     if rows > 1e-5 > columns:
         raise ValueError("the columns of P sum to 1, its rows do not. Take P.T.")
@@ -75,11 +74,7 @@ def stationary(P: Matrix) -> Law:
 
 
 def power_iteration(pi: Law, P: Matrix, tolerance=1e-12, limit=10_000):
-    """Step until the law moves by less than ``tolerance``: the law, and the steps.
-
-    Raises:
-        ValueError: not settled after ``limit`` steps.
-    """
+    """Step until the law moves by less than ``tolerance``: the law, and the steps."""
     pi, P = _pair(pi, P)
     for step in range(1, limit + 1):
         pi, before = pi @ P, pi
@@ -140,7 +135,7 @@ def time_average(values: Float[Tensor, "T"], batches: int = 30) -> Estimate:
 
 
 def autocorrelation_time(P: Matrix, f: Law) -> float:
-    r"""Exact :math:`\tau=1+2\sum_k\rho_k` of f in the stationary chain (markov-tau)."""
+    r"""Exact :math:`\tau_{\mathrm{int}}=1+2\sum_k\rho_k` of f in the stationary chain (markov-tau)."""
     P, pi = transition(P), stationary(P)
     f = require.finite(f, "f").double() - pi @ f.double()
     require.positive(pi @ f**2, "the variance of f")
@@ -158,9 +153,9 @@ def ar1(x_0: Values, noise: float, steps: int, generator=None) -> Values:
 
 
 def _share(noise: float) -> float:
-    if not 0 < noise < 1:
-        raise ValueError(f"noise, the β of the chain, must lie in (0, 1), got {noise}.")
-    return noise
+    if 0 < noise < 1:
+        return noise
+    raise ValueError(f"noise, the β of the chain, must lie in (0, 1), got {noise}.")
 
 
 def ar1_law(x_0: Values, noise: float, t: int) -> tuple[Values, Values]:
@@ -181,12 +176,10 @@ def metropolis(
 ) -> Values:
     """Random-walk Metropolis, a chain for each element of x_0; times first.
 
-    Proposed moves have standard deviation ``width``; ``log_target`` is a log-density
-    up to a constant (markov-accept).
+    Moves have deviation ``width``; ``log_target`` may lack a constant (markov-accept).
     """
     require.positive(torch.tensor(float(width)), "width")
-    x, log_p = x_0, require.finite(log_target(x_0), "log_target(x_0)")
-    path = [x]
+    x, log_p, path = x_0, require.finite(log_target(x_0), "log_target(x_0)"), [x_0]
     for _ in range(int(require.at_least(steps, 1, "steps"))):
         move = x + width * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         log_move = log_target(move)

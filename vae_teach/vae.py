@@ -19,6 +19,7 @@ from vae_teach.common import require
 from vae_teach.common.likelihood import Likelihood, bernoulli
 from vae_teach.common.train import Plan, Recipe
 from vae_teach.kl import kl_standard_normal_terms
+from vae_teach.reparam import reparameterize
 
 #: What ``vae-teach train vae`` trains, and on what.
 DATASET = "mnist"
@@ -129,17 +130,6 @@ class Autoencoder(VAE):
         mu, _ = self.posterior(check_images(x) if validate else x)
         reconstruction = self.decode(mu).log_prob(x)
         return Bound(reconstruction, reconstruction, torch.zeros_like(reconstruction))
-
-
-def reparameterize(mu: Codes, log_var: Codes, n_samples: int = 1) -> Tensor:
-    r"""Draws of z = mu + sigma·epsilon that gradients pass through (vae-reparam).
-
-    Returns:
-        shape ``(M, B, K)``.
-    """
-    sigma = torch.exp(0.5 * log_var)
-    epsilon = torch.randn((n_samples, *mu.shape), device=mu.device, dtype=mu.dtype)
-    return mu + sigma * epsilon
 
 
 def free_bits_cost(kl: Codes, free_bits: float) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import socket
 import struct
 import tempfile
@@ -277,9 +276,9 @@ def _download(name: str) -> Path:
                 _read(name, split, kind, fresh)
         for archive in fresh.glob("*.gz"):
             archive.unlink()
-        if target.exists() and not _complete(name, target):
-            shutil.rmtree(target)
         try:
+            if target.exists() and not _complete(name, target):
+                target.rename(Path(temporary) / "incomplete")  # in one step: another process may be at it too
             fresh.rename(target)
         except OSError:
             if not _complete(name, target):  # another process may have been first, which is fine

@@ -42,7 +42,7 @@ def bernoulli() -> Likelihood:
 
 
 class BinaryImages(Distribution):
-    r"""Independent Bernoulli pixels, with :math:`\ln p=\sum_i x_i\ell_i-\ln(1+e^{\ell_i})` in two passes over them."""
+    r"""Independent Bernoulli pixels, with :math:`\ln p=\sum_i x_ia_i-\ln(1+e^{a_i})` in two passes over them."""
 
     arg_constraints: dict = {}
     support = constraints.independent(constraints.boolean, 3)

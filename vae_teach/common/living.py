@@ -132,6 +132,23 @@ def export(model: nn.Module, codes: Float[Tensor, "N K"], labels: Int[Tensor, "N
     return save(halves | {"labels": labels.byte()}, {key: json.dumps(value) for key, value in meta.items()})
 
 
+def export_vectors(vectors: Float[Tensor, "n d"], words: tuple[str, ...], groups: dict[str, list[tuple[str, str]]]) -> bytes:
+    """Word vectors as the bytes of a float16 safetensors file.
+
+    ``kinds`` is the number of each word's group, or the number of groups for words of none. ``axes`` and ``middles`` are two principal
+    components and the mean of the unit vectors of all grouped words, then of each group. The metadata holds ``words`` and ``groups`` as the JSON of ``language``.
+    """
+    member = {word: i for i, pairs in enumerate(groups.values()) for pair in pairs for word in pair}
+    kinds = torch.tensor([member.get(word, len(groups)) for word in words])
+    direction = require.finite(vectors, "vectors") / vectors.norm(dim=-1, keepdim=True)
+    clouds = [direction[kinds < len(groups)], *(direction[kinds == i] for i in range(len(groups)))]
+    axes = torch.stack([torch.linalg.svd(cloud - cloud.mean(0))[2][:2] for cloud in clouds])
+    tensors = {"vectors": vectors, "axes": axes, "middles": torch.stack([cloud.mean(0) for cloud in clouds])}
+    halves = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+    meta = {"language": json.dumps({"words": words, "groups": groups})}  # one entry: the order of several is chosen anew each time
+    return save(halves | {"kinds": kinds.byte()}, meta)
+
+
 def _layer(layer: nn.Module, before: list[dict], tensors: dict[str, Tensor]) -> tuple[dict, dict[str, Tensor]]:
     """A layer's entry and its weights; none where it could be merged into those before."""
     match layer:

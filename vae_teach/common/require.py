@@ -42,7 +42,7 @@ def probabilities(p: torch.Tensor, name: str, tolerance: float = 1e-5) -> torch.
         raise ValueError(f"{name} must have at least one outcome on its last axis, got shape {tuple(p.shape)}.")
     if bool((finite(p, name) < 0).any()):
         raise ValueError(f"{name} has a negative probability ({float(p.min()):.4g}).")
-    off = float((p.sum(-1) - 1).abs().max()) if p.numel() else 0.0
+    off = float((p.detach().sum(-1) - 1).abs().max()) if p.numel() else 0.0
     if off > tolerance:
         raise ValueError(f"{name} must sum to 1 along its last axis, it is off by {off:.3g}. Normalise with {name} / {name}.sum(-1, keepdim=True).")
     return p
@@ -52,6 +52,15 @@ def same_shape(a: torch.Tensor, b: torch.Tensor, names: str) -> None:
     """Nothing, unless the two shapes differ: broadcasting a pair by accident is the commonest silent bug."""
     if a.shape != b.shape:
         raise ValueError(f"{names} must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}. Expand one of them on purpose if that is meant.")
+
+
+def indices(y: torch.Tensor, n: int, name: str) -> torch.Tensor:
+    """``y``, unless it is not of whole numbers from 0 to n - 1."""
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"{name} must hold whole numbers, got {y.dtype}. Use .long() if they are labels; numbers with an order are no labels.")
+    if y.numel() and not (0 <= int(y.min()) and int(y.max()) < n):
+        raise ValueError(f"{name} must lie in 0 to {n - 1}, got values from {int(y.min())} to {int(y.max())}. Labels that start at 1 need a 1 taken off.")
+    return y
 
 
 def at_least(value: float, least: float, name: str) -> float:

@@ -1,28 +1,8 @@
 // A decoder and its latent space: drag a point, see what the decoder makes of it. The decoder runs here.
 (function () {
   "use strict";
-  const { LivingFigure, Plot, define, element, number, clamp, formulas, CLASS_COLORS } = window.vaeLiving;
+  const { LivingFigure, Plot, define, element, number, clamp, formulas, readTensors, CLASS_COLORS } = window.vaeLiving;
   const NEAREST = 10;
-
-  /** A safetensors file's tensors as {shape, data: Float32Array}, and its metadata with JSON values. */
-  function read(bytes) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), start = 8 + Number(view.getBigUint64(0, true));
-    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start))), tensors = {};
-    const meta = Object.fromEntries(Object.entries(header.__metadata__).map(([k, v]) => [k, JSON.parse(v)]));
-    delete header.__metadata__;
-    for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
-      const raw = bytes.slice(start + from, start + to); // a copy starts at a multiple of two
-      if (dtype !== "F16" && dtype !== "U8") throw new Error(`${name} is ${dtype}; this page reads F16 and U8`);
-      tensors[name] = { shape, data: dtype === "U8" ? Float32Array.from(raw) : Float32Array.from(new Uint16Array(raw.buffer), half) };
-    }
-    return { tensors, meta };
-  }
-
-  function half(bits) {
-    const exponent = (bits >> 10) & 31, fraction = bits & 1023, sign = bits >> 15 ? -1 : 1;
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
-  }
 
   // Layers. `x` is {shape, data}; an image's shape is [channels, height, width].
   const LAYERS = {
@@ -84,7 +64,7 @@
   };
 
   formulas.readModel = (bytes) => {
-    const { tensors, meta } = read(bytes);
+    const { tensors, meta } = readTensors(bytes);
     for (const layer of meta.layers) for (const name of ["weight", "bias"]) if (layer[name]) layer[name] = tensors[layer[name]];
     return Object.assign(meta, { codes: tensors.codes, labels: Array.from(tensors.labels.data) });
   };
