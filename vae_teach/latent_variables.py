@@ -17,10 +17,8 @@ from torch.distributions import Distribution, Independent, MultivariateNormal, N
 
 from vae_teach.common import require
 
-Points = Float[Tensor, "N D"]
-Codes = Float[Tensor, "N K"]
-Values = Float[Tensor, "N"]
-Cov = Float[Tensor, "*N K K"]
+Points, Codes = Float[Tensor, "N D"], Float[Tensor, "N K"]
+Values, Cov = Float[Tensor, "N"], Float[Tensor, "*N K K"]
 
 
 class LinearGaussian:
@@ -36,13 +34,11 @@ class LinearGaussian:
 
     def __init__(self, W: Tensor, b: Tensor, sigma: float | Float[Tensor, ""]):
         if W.ndim != 2 or 0 in W.shape or b.shape != W.shape[:1]:
-            raise ValueError(
-                "W must be (D, K) and b (D,), with the same D, none of them zero, "
-                f"got {tuple(W.shape)} and {tuple(b.shape)}."
-            )
+            got = f"{tuple(W.shape)} and {tuple(b.shape)}"
+            raise ValueError(f"W must be (D, K) and b (D,), D and K ≥ 1, not {got}.")
         require.positive(torch.as_tensor(sigma), "sigma")
-        self.W, self.b = require.finite(W, "W"), require.finite(b, "b")
-        self.sigma = sigma
+        require.finite(W, "W"), require.finite(b, "b")
+        self.W, self.b, self.sigma = W, b, sigma
 
     @property
     def p_z(self) -> Distribution:
@@ -91,15 +87,13 @@ class LinearGaussian:
 
 def _width(values: Tensor, width: int, name: str) -> None:
     if values.ndim == 0 or values.shape[-1] != width:
-        got = tuple(values.shape)
-        raise ValueError(f"{name} must have {width} values on its last axis, not {got}")
+        raise ValueError(f"{name} must have {width} values on its last axis.")
     require.finite(values, name)
 
 
 def _points(x: Tensor) -> Tensor:
     if x.ndim != 2 or len(x) == 0:
-        got = tuple(x.shape)
-        raise ValueError(f"x must be points (N, D), not {got}. For one point, x[None].")
+        raise ValueError(f"x must be points (N, D), not {tuple(x.shape)}: x[None]?")
     return require.finite(x, "x")
 
 
@@ -118,10 +112,7 @@ def naive_evidence(
 
     The standard error is the mean's relative one (delta method). Trust it only while
     the effective number of draws, (Σw)²/Σw², is large (latent-variables-effective).
-
-    Args:
-        model: anything with ``p_z`` and ``p_x_given_z``.
-        at_once: numbers held in memory at a time.
+    At most ``at_once`` numbers are held in memory at a time.
     """
     n, sums = int(require.at_least(n, 2, "n")), []
     chunk = max(1, at_once // _points(x).numel())
@@ -246,12 +237,8 @@ class PerPoint(nn.Module):
 
 
 def fit(
-    x: Points,
-    start: LinearGaussian,
-    encoder: nn.Module,
-    rounds: int,
-    lr: float = 0.05,
-    learn_model: bool = True,
+    x: Points, start: LinearGaussian, encoder: nn.Module, rounds: int,
+    lr: float = 0.05, learn_model: bool = True,
 ) -> tuple[LinearGaussian, Float[Tensor, "T"], Float[Tensor, "T"]]:
     """In each round a step on q, then one on θ (latent-variables-alternate). Returns
     the last model, and the mean bound and mean ln p(x) before each round.
