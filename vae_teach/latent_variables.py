@@ -44,12 +44,13 @@ class LinearGaussian:
     def p_z(self) -> Distribution:
         """The prior N(0, I), event ``(K,)``."""
         zeros = self.W.new_zeros(self.W.shape[1])
-        return Independent(Normal(zeros, zeros + 1), 1)
+        return Independent(Normal(zeros, zeros + 1, validate_args=False), 1)
 
     def p_x_given_z(self, z: Float[Tensor, "*M K"]) -> Distribution:
         """The likelihood, batch shape of ``z`` without K, event ``(D,)``."""
         _width(z, self.W.shape[1], "z")
-        return Independent(Normal(z @ self.W.T + self.b, self.sigma), 1)
+        mean = z @ self.W.T + self.b
+        return Independent(Normal(mean, self.sigma, validate_args=False), 1)
 
     def log_joint(self, x: Float[Tensor, "*B D"], z: Float[Tensor, "*M K"]) -> Tensor:
         """ln p(z) + ln p(x|z), broadcast over the axes before the last."""
