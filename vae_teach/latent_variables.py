@@ -239,7 +239,7 @@ class PerPoint(nn.Module):
 
 def fit(
     x: Points, start: LinearGaussian, encoder: nn.Module, rounds: int,
-    lr: float = 0.05, learn_model: bool = True,
+    lr: float = 0.02, learn_model: bool = True,
 ) -> tuple[LinearGaussian, Float[Tensor, "T"], Float[Tensor, "T"]]:
     """In each round a step on q, then one on θ (latent-variables-alternate). Returns
     the last model, and the mean bound and mean ln p(x) before each round.
