@@ -12,9 +12,9 @@ from vae_teach.checks import Case, Mistake, Question
 
 
 def _weights(rng: np.random.Generator) -> list[Case]:
-    """Logarithms of weights, one row a draw, far below what exp can hold."""
-    sizes = [(7, 3), (40, 1), (int(rng.integers(50, 200)), 5)]
-    return [{"log_w": torch.tensor(rng.normal(-1500, 30, size=s))} for s in sizes]
+    """Logarithms of weights, one row a draw; all but the first column far below what exp can hold."""
+    sizes = [(7, 3), (40, 2), (int(rng.integers(50, 200)), 5)]
+    return [{"log_w": torch.tensor(rng.normal(np.linspace(-20, -1500, k), 10, size=(n, k)))} for n, k in sizes]
 
 
 def _models(rng: np.random.Generator) -> list[Case]:
@@ -71,12 +71,11 @@ QUESTIONS = {
         name="posterior_mean",
         answer=21 / 13,
         mistakes=[
-            Mistake(7 / 3, "this is where the likelihood is highest; the prior has not been asked yet."),
+            Mistake(7 / 3, "this is where the likelihood is highest; the prior has not been asked yet. It puts the 1 into Λ = 1 + W²/σ²."),
             Mistake(21 / 11, "you took 2 for the noise's variance. It is the standard deviation, so σ² = 4."),
             Mistake(24 / 13, "the offset b is missing: the bowl's distance from 1 counts, not from 0."),
             Mistake(4 / 13, "this is the posterior's variance, 1/Λ; the mean is asked for."),
             Mistake(21 / 4, "this is h = W(x − b)/σ². The mean is h divided by the precision Λ."),
-            Mistake(21 / 9, "the 1 in Λ = 1 + W²/σ² is missing: that is the prior's share."),
         ],
         hints=(
             "Write ln p(x, z) as a function of z and collect the powers of z.",
