@@ -507,7 +507,7 @@ def test_per_point_and_linear_encoder_reach_the_maximum():
     whiten.weight.copy_((axes.eigenvectors / axes.eigenvalues.sqrt()).T)
     linear = nn.Sequential(whiten, nn.Linear(4, 4, dtype=F64))
     for encoder in (lv.PerPoint(len(x), 2), linear):
-        model, bound, evidence = lv.fit(x, start, encoder, 1000)
+        model, bound, evidence = lv.fit(x, start, encoder, 1000, lr=0.05)
         assert bound.shape == evidence.shape == (1000,) and (bound <= evidence + 1e-12).all()
         assert float(evidence[-1]) == pytest.approx(top, abs=2e-3) and float(bound[-1]) == pytest.approx(top, abs=2e-3)
         mu, log_var = encoder(x).detach().chunk(2, -1)
