@@ -111,6 +111,21 @@ def test_evidence_against_quadrature(seed):
     assert math.log(integral) == pytest.approx(float(model.log_evidence(x)[0]), abs=1e-10)
 
 
+@pytest.mark.equation("latent-variables-precision")
+@given(models)
+def test_the_joint_as_a_square(setting):
+    """The last line of the derivation, at random codes."""
+    d, k, seed, sigma = setting
+    model = make(d, k, seed, sigma)
+    x, z = points(model, 3, seed)
+    r, m = x - model.b, model.posterior(x).mean
+    h = r @ model.W / sigma**2
+    c_0 = -(d + k) / 2 * math.log(2 * math.pi) - d / 2 * math.log(sigma**2)
+    square = ((z - m) @ model.precision * (z - m)).sum(1)
+    printed = c_0 - (r**2).sum(1) / (2 * sigma**2) + (h * m).sum(1) / 2 - square / 2
+    assert torch.allclose(printed, model.log_joint(x, z), rtol=1e-8, atol=1e-7)
+
+
 @pytest.mark.equation("latent-variables-posterior", "latent-variables-precision")
 @pytest.mark.parametrize("seed", range(4))
 def test_posterior_against_conditioning_and_quadrature(seed):
@@ -492,7 +507,7 @@ def test_per_point_and_linear_encoder_reach_the_maximum():
     whiten.weight.copy_((axes.eigenvectors / axes.eigenvalues.sqrt()).T)
     linear = nn.Sequential(whiten, nn.Linear(4, 4, dtype=F64))
     for encoder in (lv.PerPoint(len(x), 2), linear):
-        model, bound, evidence = lv.fit(x, start, encoder, 1000)
+        model, bound, evidence = lv.fit(x, start, encoder, 1000, lr=0.05)
         assert bound.shape == evidence.shape == (1000,) and (bound <= evidence + 1e-12).all()
         assert float(evidence[-1]) == pytest.approx(top, abs=2e-3) and float(bound[-1]) == pytest.approx(top, abs=2e-3)
         mu, log_var = encoder(x).detach().chunk(2, -1)
