@@ -1,0 +1,3 @@
+"""Autoencoders."""
+
+from __future__ import annotations
