@@ -173,10 +173,10 @@ class Swirl(nn.Module):
         return torch.stack([cos * u - sin * v, sin * u + cos * v], 1)
 
 
-def recode(model: Autoencoder, h: nn.Module, back: nn.Module) -> Autoencoder:
-    """The autoencoder of h∘f and g∘h⁻¹: the same pictures (autoencoder-recode)."""
-    f, g = nn.Sequential(model.encoder, h), nn.Sequential(back, model.decoder)
-    return Autoencoder(f, g, model.latent)
+def recode(model: Autoencoder, bijection: nn.Module, inverse: nn.Module) -> Autoencoder:
+    """The autoencoder of ψ∘f and g∘ψ⁻¹: the same pictures (autoencoder-recode)."""
+    f = nn.Sequential(model.encoder, bijection)
+    return Autoencoder(f, nn.Sequential(inverse, model.decoder), model.latent)
 
 
 def mlp_autoencoder(shape=(1, 28, 28), hidden=400, latent=20, **more) -> Autoencoder:

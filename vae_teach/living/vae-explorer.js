@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const { LivingFigure, Plot, define, element, number, clamp, formulas, CLASS_COLORS } = window.vaeLiving;
-  const NEAREST = 10, STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+  const NEAREST = 10;
 
   /** A safetensors file's tensors as {shape, data: Float32Array}, and its metadata with JSON values. */
   function read(bytes) {
@@ -86,12 +86,14 @@
   formulas.readModel = (bytes) => {
     const { tensors, meta } = read(bytes);
     for (const layer of meta.layers) for (const name of ["weight", "bias"]) if (layer[name]) layer[name] = tensors[layer[name]];
-    return Object.assign({ span: 3 }, meta, { codes: tensors.codes, labels: Array.from(tensors.labels.data) });
+    return Object.assign(meta, { codes: tensors.codes, labels: Array.from(tensors.labels.data) });
   };
+
+  const STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]; // of the sliders: about sixty to each side
 
   define("vae-explorer", class extends LivingFigure {
     get controls() {
-      const reach = this.model.span, step = STEPS.find((size) => size >= reach / 60 - 1e-9) || reach / 60;
+      const reach = this.span, step = STEPS.find((size) => size >= reach / 60 - 1e-9) || reach / 60;
       const span = { min: -reach, max: reach, step }, [u, v] = this.model.axes.map((axis) => this.base[axis]), pairs = [];
       for (let i = 0; i + 1 < this.latent; i += 2) pairs.push([String(i), `z${subscript(this.model.axes[i])} and z${subscript(this.model.axes[i + 1])}`]);
       const choice = { name: "pair", label: "axes", options: pairs, value: "0" };
@@ -125,6 +127,9 @@
       this.start(0);
       super.connectedCallback();
     }
+
+    /** How far the axes and sliders reach; 3 for a file that does not say. */
+    get span() { return this.model.span || 3; }
 
     /** The two axes on show. */
     get axes() { return this.model.axes.slice(+this.state.pair || 0).slice(0, 2); }
@@ -191,7 +196,7 @@
     }
 
     draw() {
-      const { codes, labels, classes, shape, span } = this.model, room = this.room(), side = room < 480 ? room : Math.round(room * 0.6);
+      const { codes, labels, classes, shape } = this.model, span = this.span, room = this.room(), side = room < 480 ? room : Math.round(room * 0.6);
       const plot = new Plot(this, { x: [-span, span], y: [-span, span], width: side, height: side });
       const at = (i, axis) => codes.data[i * this.latent + this.axes[axis]];
       const points = element("canvas", { width: 2 * side, height: 2 * side });
