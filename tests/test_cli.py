@@ -119,7 +119,7 @@ def test_an_interrupted_training_goes_on_by_the_same_command(no_data, tmp_path, 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["train", "kl"], "no model to train under 'kl'; there are fashion_mnist, fashion_mnist-pocket, vae, vae-pocket."),
+        (["train", "kl"], "no model to train under 'kl'; there are autoencoder, autoencoder-pocket, fashion_mnist, fashion_mnist-pocket, vae, vae-pocket."),
         (["train", "vae", "--epochs", "0"], "--epochs must be at least 1, got 0."),
         (["train", "vae", "--device", "tpu"], "device 'tpu' is not on this machine"),
         (["sample", "vae", "--n", "0"], "--n must be at least 1, got 0."),

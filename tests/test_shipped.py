@@ -18,7 +18,7 @@ SHIPPED = [slug for slug in runs.plans() if runs.shipped(slug).is_dir()]
 
 
 def test_the_models_of_the_book_are_here():
-    assert {"fashion_mnist", "fashion_mnist-pocket", "vae-pocket"} <= set(SHIPPED)
+    assert {"autoencoder-pocket", "fashion_mnist", "fashion_mnist-pocket", "vae-pocket"} <= set(SHIPPED)
     assert sum(p.stat().st_size for p in (ROOT / "vae_teach/results").rglob("*")) <= 60_000_000
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -17,7 +16,7 @@ from torch.distributions import Distribution, Independent, Normal
 
 from vae_teach.common import require
 from vae_teach.common.likelihood import Likelihood, bernoulli
-from vae_teach.common.train import Plan, Recipe
+from vae_teach.common.train import Bound, Plan, Recipe
 from vae_teach.kl import kl_standard_normal_terms
 from vae_teach.reparam import reparameterize
 
@@ -28,14 +27,6 @@ RECIPE = Recipe(epochs=20, batch_size=128, lr=1e-3, binarize=True)
 Images = Float[Tensor, "B C H W"]
 Codes = Float[Tensor, "B K"]
 Each = Float[Tensor, "B"]
-
-
-class Bound(NamedTuple):
-    """The ELBO and its two parts, in nats an image, each of shape ``(B,)``."""
-
-    elbo: Tensor
-    reconstruction: Tensor
-    kl: Tensor
 
 
 class VAE(nn.Module):
@@ -227,9 +218,4 @@ def _widen(t: Tensor) -> Tensor:
 
 def check_images(x: Tensor) -> Tensor:
     """``x``, unless it is no batch of images ``(B, C, H, W)`` in [0, 1]."""
-    if x.ndim != 4:
-        raise ValueError(
-            "images must have shape (batch, channels, height, width), "
-            f"got {tuple(x.shape)}. One image needs x[None]."
-        )
-    return require.unit_interval(x, "images")
+    return require.images(x, "images")

@@ -7,6 +7,7 @@ with the kernel behind it. :func:`export` writes a decoder as such a script read
 from __future__ import annotations
 
 import json
+import math
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,8 @@ def export(model: nn.Module, codes: Float[Tensor, "N K"], labels: Int[Tensor, "N
     """A decoder, and codes of labelled test images, as the bytes of a float16 safetensors file.
 
     BatchNorm is folded into the convolution before it. The metadata holds JSON: ``layers`` in order, ``classes``, ``shape`` of
-    an image, and ``axes``, the latent dimensions with the most varied codes first.
+    an image, ``axes``, the latent dimensions with the most varied codes first, and ``span``: the page shows codes within plus and
+    minus this. It is 3, or for codes that reach farther the smallest whole number that holds 98 percent of all coordinates.
 
     Raises:
         ValueError: a layer that the page cannot run, a decoder whose mean is not the sigmoid of what its last layer puts out,
@@ -128,7 +130,8 @@ def export(model: nn.Module, codes: Float[Tensor, "N K"], labels: Int[Tensor, "N
         raise ValueError("the mean of this likelihood is not the sigmoid of the decoder's output; a page could not draw it.")
     halves = {name: require.finite(tensor.half(), name).contiguous() for name, tensor in (tensors | {"codes": codes}).items()}
     order = codes.var(0).argsort(descending=True).tolist()
-    meta = {"layers": layers, "classes": classes, "shape": mean.shape[1:], "axes": order}
+    span = max(3, math.ceil(codes.abs().flatten().quantile(0.98)))
+    meta = {"layers": layers, "classes": classes, "shape": mean.shape[1:], "axes": order, "span": span}
     return save(halves | {"labels": labels.byte()}, {key: json.dumps(value) for key, value in meta.items()})
 
 

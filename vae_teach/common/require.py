@@ -36,6 +36,13 @@ def unit_interval(x: torch.Tensor, name: str) -> torch.Tensor:
     return x
 
 
+def images(x: torch.Tensor, name: str) -> torch.Tensor:
+    """``x``, unless it is no batch of images, shape ``(batch, channels, height, width)``, floating point in [0, 1]."""
+    if x.ndim != 4:
+        raise ValueError(f"{name} must have shape (batch, channels, height, width), got {tuple(x.shape)}. One image needs x[None].")
+    return unit_interval(x, name)
+
+
 def probabilities(p: torch.Tensor, name: str, tolerance: float = 1e-5) -> torch.Tensor:
     """``p``, unless its last axis is not a probability vector (non-negative, sum 1 within ``tolerance``)."""
     if p.ndim == 0 or p.shape[-1] == 0:

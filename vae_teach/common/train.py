@@ -94,6 +94,14 @@ class Plan(NamedTuple):
     build: Callable[..., torch.nn.Module]
 
 
+class Bound(NamedTuple):
+    """What :func:`fit` maximises and its two parts, each of shape ``(B,)``; of a VAE, the ELBO, in nats an image."""
+
+    elbo: torch.Tensor
+    reconstruction: torch.Tensor
+    kl: torch.Tensor
+
+
 class NonFiniteLoss(FloatingPointError):
     """Training met a NaN or an infinity and stopped at once."""
 
@@ -164,8 +172,7 @@ def fit(
     The caller's own random state is left as it was.
 
     Args:
-        model: anything with ``elbo(x, beta=, free_bits=, validate=)`` that returns named tensors ``elbo``,
-            ``reconstruction`` and ``kl``, each of shape ``(batch,)``.
+        model: anything with ``elbo(x, beta=, free_bits=, validate=)`` that returns a :class:`Bound`.
         validation: evaluated after every epoch, at beta = 1.
         checkpoint_path: written after every epoch, in one step; read first if it exists.
         after_epoch: called as ``after_epoch(epochs_done, model)`` before the checkpoint is written, so that no kill can

@@ -69,9 +69,12 @@
     return Object.assign(meta, { codes: tensors.codes, labels: Array.from(tensors.labels.data) });
   };
 
+  const STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10]; // of the sliders: about sixty to each side
+
   define("vae-explorer", class extends LivingFigure {
     get controls() {
-      const span = { min: -3, max: 3, step: 0.05 }, [u, v] = this.model.axes.map((axis) => this.base[axis]), pairs = [];
+      const reach = this.span, step = STEPS.find((size) => size >= reach / 60 - 1e-9) || reach / 60;
+      const span = { min: -reach, max: reach, step }, [u, v] = this.model.axes.map((axis) => this.base[axis]), pairs = [];
       for (let i = 0; i + 1 < this.latent; i += 2) pairs.push([String(i), `z${subscript(this.model.axes[i])} and z${subscript(this.model.axes[i + 1])}`]);
       const choice = { name: "pair", label: "axes", options: pairs, value: "0" };
       return [{ name: "u", label: "across", value: u, ...span }, { name: "v", label: "up", value: v, ...span }, ...(pairs.length > 1 ? [choice] : [])];
@@ -104,6 +107,9 @@
       this.start(0);
       super.connectedCallback();
     }
+
+    /** How far the axes and sliders reach; 3 for a file that does not say. */
+    get span() { return this.model.span || 3; }
 
     /** The two axes on show. */
     get axes() { return this.model.axes.slice(+this.state.pair || 0).slice(0, 2); }
@@ -170,15 +176,15 @@
     }
 
     draw() {
-      const { codes, labels, classes, shape } = this.model, room = this.room(), side = room < 480 ? room : Math.round(room * 0.6);
-      const plot = new Plot(this, { x: [-3, 3], y: [-3, 3], width: side, height: side });
+      const { codes, labels, classes, shape } = this.model, span = this.span, room = this.room(), side = room < 480 ? room : Math.round(room * 0.6);
+      const plot = new Plot(this, { x: [-span, span], y: [-span, span], width: side, height: side });
       const at = (i, axis) => codes.data[i * this.latent + this.axes[axis]];
       const points = element("canvas", { width: 2 * side, height: 2 * side });
       const pen = points.getContext("2d"), middles = classes.map(() => [[], []]);
       pen.scale(2, 2);
       for (let i = 0; i < this.count; i++) {
         for (const axis of [0, 1]) middles[labels[i]][axis].push(at(i, axis));
-        if (Math.max(Math.abs(at(i, 0)), Math.abs(at(i, 1))) > 3) continue;
+        if (Math.max(Math.abs(at(i, 0)), Math.abs(at(i, 1))) > span) continue;
         pen.fillStyle = CLASS_COLORS[labels[i]];
         pen.beginPath();
         pen.arc(plot.px(at(i, 0)), plot.py(at(i, 1)), 2.2, 0, 7);
@@ -191,8 +197,8 @@
         this.change({ u: plot.ux((event.clientX - box.left) * scale), v: plot.uy((event.clientY - box.top) * scale) });
       });
       const median = (list) => list.sort((a, b) => a - b)[list.length >> 1];
-      const words = classes.flatMap((name, c) => (middles[c][0].length ? [{ name, x: clamp(median(middles[c][0]), -2.6, 2.6), y: clamp(median(middles[c][1]), -2.8, 2.8) }] : []));
-      const width = (word) => (8 * word.name.length * 6) / side, height = (16 * 6) / side, placed = []; // in units of the plane
+      const words = classes.flatMap((name, c) => (middles[c][0].length ? [{ name, x: clamp(median(middles[c][0]), -0.87 * span, 0.87 * span), y: clamp(median(middles[c][1]), -0.93 * span, 0.93 * span) }] : []));
+      const width = (word) => (8 * word.name.length * 2 * span) / side, height = (16 * 2 * span) / side, placed = []; // in units of the plane
       for (const word of words.sort((a, b) => b.y - a.y)) {
         for (let other; (other = placed.find((o) => Math.abs(o.x - word.x) < (width(o) + width(word)) / 2 && Math.abs(o.y - word.y) < height * 0.99)); ) word.y = other.y - height;
         plot.label("ink")(word.x, word.y, word.name);
