@@ -37,7 +37,7 @@ class Parts(NamedTuple):
     gap: Tensor  # KL(q ‖ p(z|x))
     reconstruction: Tensor  # E_q ln p(x|z)
     prior_kl: Tensor  # KL(q ‖ p(z))
-    energy: Tensor  # E_q ln p(x, z)
+    energy: Tensor  # E_q ln p(x, z), minus the energy
     entropy: Tensor  # H(q)
 
 

@@ -164,14 +164,17 @@ def draw_map(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Replace the placeholder by an SVG with links. Arcs stand on the left, so that titles have a phone's width."""
     env = app.env
     chapters = [name for name in env.toctree_includes[env.config.root_doc] if "needs" in env.metadata.get(name, {})]
-    row, left = 40, 26 + 9 * len(chapters)
+    row, place = 40, {Path(name).name: i for i, name in enumerate(chapters)}
+    longest = max((place[Path(name).name] - place[need] for name in chapters for need in json.loads(env.metadata[name]["needs"])), default=0)
+    left = round(24 + 0.75 * (12 + 8 * longest))  # a cubic arc reaches three quarters of the way to its handles
+    width = left + 16 + 9 * max(len(env.titles[name].astext()) for name in chapters)
     middle = {Path(name).name: row * (i + 0.5) for i, name in enumerate(chapters)}
     parts = []
     for name in chapters:
         end = middle[Path(name).name]
         for need in json.loads(env.metadata[name]["needs"]):
             start = middle[need]
-            bulge = 12 + 9 * (end - start) / row
+            bulge = 12 + 8 * (end - start) / row
             parts.append(f'<path d="M{left - 12} {start} C{left - 12 - bulge} {start} {left - 12 - bulge} {end} {left - 12} {end}"/>')
     for name in chapters:
         title = html.escape(env.titles[name].astext())
@@ -179,7 +182,7 @@ def draw_map(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         y = middle[Path(name).name]
         parts.append(f'<a href="{url}"><circle cx="{left - 8}" cy="{y}" r="6"/><text x="{left + 8}" y="{y + 5}">{title}</text></a>')
     words = "; ".join(f"{Path(n).name} needs {', '.join(json.loads(env.metadata[n]['needs'])) or 'nothing'}" for n in chapters)
-    svg = f'<svg class="vt-map" role="group" aria-label="Map of the course: {words}" viewBox="0 0 340 {row * len(chapters)}">{"".join(parts)}</svg>'
+    svg = f'<svg class="vt-map" role="group" aria-label="Map of the course: {words}" viewBox="0 0 {width} {row * len(chapters)}">{"".join(parts)}</svg>'
     for node in list(doctree.findall(course_map)):
         node.replace_self(nodes.raw("", svg, format="html"))
 
