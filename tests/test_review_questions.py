@@ -111,6 +111,52 @@ def test_chapters_that_exist_are_linked():
             assert titles[target] == text, number
 
 
+def arithmetic(tex):
+    """The value of a piece of LaTeX that holds nothing but numbers; None for any other."""
+    tex = re.sub(r"\\text\{[^{}]*\}|\\[,;!]|\\q?quad|\\[bB]ig[lr]?|&|\s", "", tex)
+    tex = tex.replace(r"\tfrac", r"\frac").replace(r"\log_2", "log2").replace("[", "(").replace("]", ")")
+    group = r"(?:\{([^{}]*)\}|(\d))"
+    for _ in range(4):
+        tex = re.sub(r"\\frac" + group + group, lambda m: f"(({m[1] or m[2]})/({m[3] or m[4]}))", tex)
+        tex = re.sub(r"\\sqrt" + group, lambda m: f"sqrt({m[1] or m[2]})", tex)
+        tex = re.sub(r"\^" + group, lambda m: f"**({m[1] or m[2]})", tex)
+    tex = re.sub(r"\\ln(\d+\.?\d*)(\\pi)?", lambda m: f"ln({m[1]}{'*pi' if m[2] else ''})", tex)
+    tex = re.sub(r"log2(\d+)", r"log2(\1)", tex).replace(r"\ln", "ln").replace(r"\cdot", "*").replace(r"\pi", "pi")
+    tex = re.sub(r"(?<=[\d)])(?=[a-z(])(?<!log2)", "*", re.sub(r"(?<=[\d)])\s*(?=ln|sqrt|pi)", "*", tex)).replace("**(", "^(").replace("^(", "**(")
+    if not re.fullmatch(r"(?:[\d.+\-*/()]|ln|log2|sqrt|pi|e(?=\*\*))+", tex):
+        return None
+    try:
+        return eval(tex, {"ln": math.log, "log2": math.log2, "sqrt": math.sqrt, "pi": math.pi, "e": math.e})
+    except (SyntaxError, ValueError, ZeroDivisionError):  # a bare sign; ln 0 and 1/0 stand on the page as what is infinite
+        return None
+
+
+def test_the_small_reader_of_formulas():
+    for tex, value in [(r"\tfrac12(0.64+0.36-1-\ln0.64)", -0.5 * math.log(0.64)), (r"-\tfrac52\ln(2\pi\cdot10.64)-\tfrac52", -2.5 * math.log(2 * math.pi * 10.64) - 2.5), (r"2^{3/2}", 2**1.5), (r"-\frac12\ln2\pi", -0.5 * math.log(2 * math.pi)), (r"784\,(0.13\ln0.13)", 784 * 0.13 * math.log(0.13)), (r"\frac{\frac12}4", 0.125), (r"0.2\sqrt{0.8}/0.36", 0.2 * math.sqrt(0.8) / 0.36)]:
+        assert arithmetic(tex) == pytest.approx(value), tex
+    assert arithmetic(r"\mu+1") is None and arithmetic("x^2") is None
+
+
+def test_numbers_on_both_sides_of_a_relation_agree():
+    """Every printed a = b, a ≈ b, a ≤ b between numbers, wherever it stands on the page."""
+    checked, wrong = 0, []
+    for formula in re.findall(r"\$\$\n(.*?)\n\$\$|(?<!\$)\$([^$]+)\$", PAGE, re.S):
+        for line in re.split(r"\\\\|\\qquad|\\quad\\Longrightarrow", formula[0] or formula[1]):
+            parts = re.split(r"(=|\\approx|\\le(?![a-z])|\\ge(?![a-z]))", line.split("&&")[0])
+            for left, sign, right in zip(parts[::2], parts[1::2], parts[2::2]):
+                a, b = arithmetic(left), arithmetic(right)
+                if a is None or b is None:
+                    continue
+                checked += 1
+                digits = re.search(r"\.(\d+)[^\d]*$", right)
+                off = 0.5001 * 10.0 ** -(len(digits[1]) if digits else 0)
+                given = re.findall(r"\d+\.(\d+)", left)  # a rounded number may have been put in
+                slack = 0.02 * abs(b) if sign == r"\approx" and any(len(d) >= 3 for d in given) else 0
+                if not {"=": abs(a - b) < 1e-9, r"\approx": abs(a - b) <= off + slack, r"\le": a <= b, r"\ge": a >= b}[sign]:
+                    wrong.append((line, a, b))
+    assert wrong == [] and checked >= 60, checked
+
+
 # Part I
 
 
