@@ -141,7 +141,8 @@ def test_numbers_on_both_sides_of_a_relation_agree():
     """Every printed a = b, a ≈ b, a ≤ b between numbers, wherever it stands on the page."""
     checked, wrong = 0, []
     for formula in re.findall(r"\$\$\n(.*?)\n\$\$|(?<!\$)\$([^$]+)\$", PAGE, re.S):
-        for line in re.split(r"\\\\|\\qquad|\\quad\\Longrightarrow", formula[0] or formula[1]):
+        text = re.sub(r"\\(begin|end)\{aligned\}", "", formula[0] or formula[1])
+        for line in re.split(r"\\\\|\\qquad|\\quad\\Longrightarrow", text):
             parts = re.split(r"(=|\\approx|\\le(?![a-z])|\\ge(?![a-z]))", line.split("&&")[0])
             for left, sign, right in zip(parts[::2], parts[1::2], parts[2::2]):
                 a, b = arithmetic(left), arithmetic(right)
@@ -151,10 +152,10 @@ def test_numbers_on_both_sides_of_a_relation_agree():
                 digits = re.search(r"\.(\d+)[^\d]*$", right)
                 off = 0.5001 * 10.0 ** -(len(digits[1]) if digits else 0)
                 given = re.findall(r"\d+\.(\d+)", left)  # a rounded number may have been put in
-                slack = 0.02 * abs(b) if sign == r"\approx" and any(len(d) >= 3 for d in given) else 0
+                slack = 1e-3 * abs(b) if sign == r"\approx" and any(len(d) >= 3 for d in given) else 0
                 if not {"=": abs(a - b) < 1e-9, r"\approx": abs(a - b) <= off + slack, r"\le": a <= b, r"\ge": a >= b}[sign]:
                     wrong.append((line, a, b))
-    assert wrong == [] and checked >= 60, checked
+    assert wrong == [] and checked >= 75, checked
 
 
 # Part I
@@ -465,8 +466,9 @@ def test_the_small_model_by_quadrature():
     evidence = math.log(mean(likelihood))
     assert evidence == pytest.approx(-0.5 * math.log(10 * math.pi) - 0.9, abs=1e-9)
     said(15, f"{evidence:.3f}", "1.2", "0.2")
-    for number in (17, 19, 21, 30):
-        assert f"{evidence:.3f}" in QUESTIONS[number]["asked"] + QUESTIONS[number]["answer"]
+    for number in (17, 21, 30):
+        assert f"{evidence:.3f}" in QUESTIONS[number]["asked"]
+    assert len(re.findall(r"-2\.6\d+", PAGE)) == PAGE.count(f"{evidence:.3f}")
 
 
 @pytest.mark.equation("review-questions-naive", "review-questions-naive-c")
@@ -549,7 +551,9 @@ def test_the_bound_rises_and_the_evidence_falls():
         assert evidence == pytest.approx(-0.5 * math.log(2 * math.pi * (w**2 + 1)) - 9 / (2 * (w**2 + 1)), abs=1e-9)
         said(19, f"{elbo:.3f}", f"{evidence:.3f}")
         values[w] = elbo, evidence
-    assert values[0][0] - values[2][0] == pytest.approx(2)
+    assert values[0][0] - values[2][0] == pytest.approx(2) and values[0][0] == pytest.approx(values[0][1])
+    for word, column in [("ELBO", 0), ("evidence", 1)]:
+        assert f"| {word} | ${values[2][column]:.3f}$ | ${values[0][column]:.3f}$ |" in QUESTIONS[19]["answer"]
     said(19, f"{values[2][1] - values[0][1]:.3f}", f"{values[2][1] - values[2][0]:.3f}")
     assert values[2][1] - values[2][0] == pytest.approx(kl_normal(0, 1, 1.2, math.sqrt(0.2)), abs=1e-9)
 
