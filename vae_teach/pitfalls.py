@@ -1,0 +1,3 @@
+"""Pitfalls."""
+
+from __future__ import annotations
