@@ -93,7 +93,8 @@ def draw_scaled(mu: Codes, log_var: Codes, n_samples: int = 1) -> Draws:
 
 
 def cross_entropy_loss(x: Flat, logits: Flat) -> Each:
-    """Minus the Bernoulli's log-probability of x; right for pixels that are 0 or 1."""
+    """Minus a Bernoulli's log-probability of x; right for pixels that are 0 or 1."""
+    require.finite(x, "x"), require.finite(logits, "logits")
     return nn.BCEWithLogitsLoss(reduction="none")(logits, x).sum(-1)
 
 
@@ -219,7 +220,7 @@ class Pitfall(NamedTuple):
 #: Every pitfall of the chapter by name. Wrong and right take the same arguments.
 PITFALLS = {
     "log sigma": Pitfall("KL", (3,), kl_log_sigma, kl_standard_normal, "The KL is too dear wherever σ is not 1."),
-    "squared variance": Pitfall("KL", (3,), kl_squared_variance, kl_standard_normal, "The KL falls below zero."),
+    "squared variance": Pitfall("KL", (3,), kl_squared_variance, kl_standard_normal, "The KL can fall below zero."),
     "lost constant": Pitfall("KL", (4,), kl_lost_constant, kl_standard_normal, "The KL never falls below K/2; gradients are right."),
     "flipped sign": Pitfall("KL", (4,), kl_flipped, kl_standard_normal, "The loss falls for ever, and the codes fly apart."),
     "variance as deviation": Pitfall("draw", (3,), draw_exp_log_var, reparameterize, "The bound is too high, and codes are drawn too narrowly."),
@@ -232,7 +233,7 @@ PITFALLS = {
     "two sigmoids": Pitfall("likelihood", (6,), lambda x, out: cross_entropy_loss(x, torch.sigmoid(out)), cross_entropy_loss, "Black comes out grey, and the loss has a floor."),
     "grey Bernoulli": Pitfall("likelihood", (7,), lambda x, logits: -cross_entropy_loss(x, logits), lambda x, logits: ContinuousBernoulli(logits=logits).log_prob(x).sum(-1), "A table compares a number that is no log-likelihood."),
     "no normaliser": Pitfall("likelihood", (9,), log_p_no_constant, lambda x, x_hat, sigma: Normal(x_hat, sigma).log_prob(x).sum(-1), "Bits per pixel that no other model can be compared with."),
-    "constant in every pixel": Pitfall("likelihood", (21,), log_p_many_constants, lambda x, x_hat, sigma: Normal(x_hat, sigma).log_prob(x).sum(-1), "Hundreds of thousands of nats too low."),
+    "constant in every pixel": Pitfall("likelihood", (21,), log_p_many_constants, lambda x, x_hat, sigma: Normal(x_hat, sigma).log_prob(x).sum(-1), "Hundreds of thousands of nats away from anything."),
     "mean and sum": Pitfall("sums", (1,), reduced_loss, lambda *given: reduced_loss(*given, "sum", "sum"), "One blurred picture for every input."),
     "mean over the code": Pitfall("sums", (2,), lambda mu, log_var: kl_standard_normal(mu, log_var) / mu.shape[-1], kl_standard_normal, "Fine reconstructions, poor samples."),
     "lost half": Pitfall("sums", (8,), lambda *given: reduced_loss(*given, "sum", "sum", half=False), lambda *given: reduced_loss(*given, "sum", "sum"), "A KL half as dear as meant."),
