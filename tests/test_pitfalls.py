@@ -220,7 +220,7 @@ def test_a_tanh_and_a_second_sigmoid_have_a_floor():
     out = torch.linspace(-60, 60, 4001, dtype=F64)[:, None]
     for target, floors in [(0.0, (math.log1p(math.exp(-1)), math.log(2))), (1.0, (math.log1p(math.exp(-1)), math.log1p(math.exp(-1))))]:
         x = torch.full_like(out, target)
-        for f, floor in zip((pitfalls.loss_tanh_logits, PITFALLS["two sigmoids"].wrong), floors):
+        for f, floor in zip((PITFALLS["Tanh for logits"].wrong, PITFALLS["two sigmoids"].wrong), floors):
             assert float(f(x, out).min()) == pytest.approx(floor, abs=1e-12)
         assert float(pitfalls.cross_entropy_loss(x, out).min()) < 1e-20
 
@@ -544,7 +544,7 @@ NAN = torch.full((2, 3), math.nan)
 OK = torch.zeros(2, 3)
 
 
-@pytest.mark.parametrize("f", [pitfalls.kl_log_sigma, pitfalls.kl_squared_variance, pitfalls.kl_lost_constant, pitfalls.kl_flipped, pitfalls.kl_three_errors, pitfalls.draw_exp_log_var, pitfalls.draw_added, pitfalls.draw_scaled, pitfalls.loss_wide_targets, pitfalls.loss_tanh_logits, pitfalls.loss_by_logarithms])  # fmt: skip
+@pytest.mark.parametrize("f", [pitfalls.kl_log_sigma, pitfalls.kl_squared_variance, pitfalls.kl_lost_constant, pitfalls.kl_flipped, pitfalls.kl_three_errors, pitfalls.draw_exp_log_var, pitfalls.draw_added, pitfalls.draw_scaled, pitfalls.loss_wide_targets, pitfalls.loss_by_logarithms])  # fmt: skip
 def test_specimens_refuse_what_is_not_finite_or_not_alike(f):
     for given, message in [((NAN, OK), "NaN or infinite"), ((OK, NAN), "NaN or infinite"), ((OK, torch.zeros(2, 4)), "same shape")]:
         with pytest.raises(ValueError, match=message):

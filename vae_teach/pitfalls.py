@@ -13,7 +13,8 @@ from typing import Callable, NamedTuple
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributions import ContinuousBernoulli, Independent, MultivariateNormal, Normal
+from torch.distributions import ContinuousBernoulli, Independent
+from torch.distributions import MultivariateNormal, Normal
 
 from vae_teach.common import require
 from vae_teach.common.likelihood import Likelihood
@@ -31,11 +32,11 @@ Images = Float[Tensor, "B C H W"]
 def specimen(f: Callable) -> Callable:
     """Marks ``f`` as wrong on purpose. Its input must be right: finite tensors, the
     first two of one shape, positive numbers; or ``ValueError``."""
-
     @wraps(f)
     def guarded(*given, **named):
         values = [*given, *named.values()]
-        tensors = [require.finite(v, "each tensor") for v in values if isinstance(v, Tensor)]
+        tensors = [v for v in values if isinstance(v, Tensor)]
+        _ = [require.finite(tensor, "each tensor") for tensor in tensors]
         require.same_shape(tensors[0], tensors[:2][-1], "the first two tensors")
         if any(isinstance(v, (int, float)) and not 0 < v < math.inf for v in values):
             raise ValueError("numbers must be positive and finite: sigma > 0, n >= 1.")
@@ -105,12 +106,6 @@ def loss_wide_targets(x: Flat, logits: Flat) -> Each:
 
 
 @specimen
-def loss_tanh_logits(x: Flat, out: Flat) -> Each:
-    """A last Tanh, its output taken for logits (pitfalls-floor)."""
-    return cross_entropy_loss(x, torch.tanh(out))
-
-
-@specimen
 def loss_by_logarithms(x: Flat, logits: Flat) -> Each:
     """The right formula, in numbers that cannot hold it (pitfalls-saturation)."""
     p = torch.sigmoid(logits)
@@ -140,7 +135,8 @@ def reduced_loss(
         raise ValueError(f"'sum' or 'mean', not {reconstruction!r} and {kl!r}.")
     require.finite(x, "x"), require.same_shape(mu, log_var, "mu and log_var")
     error = getattr((x - x_hat) ** 2, reconstruction)(-1) * (0.5 if half else 1.0)
-    return (error + weight * getattr(kl_standard_normal_terms(mu, log_var), kl)(-1)).mean()
+    cost = getattr(kl_standard_normal_terms(mu, log_var), kl)(-1)
+    return (error + weight * cost).mean()
 
 
 def fit_linear(x: Flat, latent: int, **reductions) -> VAE:
@@ -173,16 +169,17 @@ def fit_linear(x: Flat, latent: int, **reductions) -> VAE:
 
 def linear_minimum(x: Flat, latent: int, beta: float) -> tuple[Tensor, Tensor]:
     """Where it must be (pitfalls-moved): squared columns of W, variances of q."""
-    require.at_least(beta, 1e-12, "beta"), require.finite(x, "x")
-    kappa = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)[:latent]
+    require.at_least(beta, 1e-12, "beta")
+    cov = torch.cov(require.finite(x, "x").T, correction=0)
+    kappa = torch.linalg.eigvalsh(cov).flip(0)[:latent]
     return (kappa - beta).clamp(min=0), (beta / kappa).clamp(max=1)
 
 
 def linear_evidence(model: VAE, x: Flat) -> Each:
     """ln p(x) of a model of :func:`fit_linear`, exactly: x is N(b, WWᵀ + I)."""
-    weight, bias = model.decoder[0].weight, model.decoder[0].bias
+    weight, bias = (tensor.detach() for tensor in model.decoder[0].parameters())
     cov = weight @ weight.T + torch.eye(len(bias)).to(weight)
-    return MultivariateNormal(bias, cov).log_prob(require.finite(x, "x")).detach()
+    return MultivariateNormal(bias, cov).log_prob(require.finite(x, "x"))
 
 
 @specimen
@@ -229,7 +226,7 @@ PITFALLS = {
     "unread argument": Pitfall("draw", (22,), lambda mu, log_var, n_samples: reparameterize(mu, log_var), reparameterize, "More samples change nothing."),
     "targets in [-1, 1]": Pitfall("likelihood", (6,), loss_wide_targets, cross_entropy_loss, "The loss falls below zero, without end."),
     "bytes as targets": Pitfall("likelihood", (6,), lambda x, logits: cross_entropy_loss(255 * x, logits), cross_entropy_loss, "The loss is minus tens of thousands."),
-    "Tanh for logits": Pitfall("likelihood", (6,), loss_tanh_logits, cross_entropy_loss, "Pictures are grey on grey, and the loss has a floor."),
+    "Tanh for logits": Pitfall("likelihood", (6,), lambda x, out: cross_entropy_loss(x, torch.tanh(out)), cross_entropy_loss, "Pictures are grey on grey, and the loss has a floor."),
     "two sigmoids": Pitfall("likelihood", (6,), lambda x, out: cross_entropy_loss(x, torch.sigmoid(out)), cross_entropy_loss, "Black comes out grey, and the loss has a floor."),
     "grey Bernoulli": Pitfall("likelihood", (7,), lambda x, logits: -cross_entropy_loss(x, logits), lambda x, logits: ContinuousBernoulli(logits=logits).log_prob(x).sum(-1), "A table compares a number that is no log-likelihood."),
     "no normaliser": Pitfall("likelihood", (9,), log_p_no_constant, lambda x, x_hat, sigma: Normal(x_hat, sigma).log_prob(x).sum(-1), "Bits per pixel that no other model can be compared with."),
