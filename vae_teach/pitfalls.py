@@ -35,8 +35,7 @@ def specimen(f: Callable) -> Callable:
     @wraps(f)
     def guarded(*given, **named):
         values = [*given, *named.values()]
-        tensors = [v for v in values if isinstance(v, Tensor)]
-        _ = [require.finite(tensor, "each tensor") for tensor in tensors]
+        tensors = [require.finite(v, "input") for v in values if isinstance(v, Tensor)]
         require.same_shape(tensors[0], tensors[:2][-1], "the first two tensors")
         if any(isinstance(v, (int, float)) and not 0 < v < math.inf for v in values):
             raise ValueError("numbers must be positive and finite: sigma > 0, n >= 1.")
@@ -84,13 +83,15 @@ def draw_exp_log_var(mu: Codes, log_var: Codes, n_samples: int = 1) -> Draws:
 @specimen
 def draw_added(mu: Codes, log_var: Codes, n_samples: int = 1) -> Draws:
     """A plus sign where a product belongs (pitfalls-added)."""
-    return mu + torch.exp(0.5 * log_var) + torch.randn((n_samples, *mu.shape)).to(mu)
+    epsilon = torch.randn((n_samples, *mu.shape)).to(mu)
+    return mu + torch.exp(0.5 * log_var) + epsilon
 
 
 @specimen
 def draw_scaled(mu: Codes, log_var: Codes, n_samples: int = 1) -> Draws:
     """The bracket in the wrong place (pitfalls-scaled)."""
-    return (mu + torch.randn((n_samples, *mu.shape)).to(mu)) * torch.exp(0.5 * log_var)
+    epsilon = torch.randn((n_samples, *mu.shape)).to(mu)
+    return (mu + epsilon) * torch.exp(0.5 * log_var)
 
 
 def cross_entropy_loss(x: Flat, logits: Flat) -> Each:
@@ -107,7 +108,7 @@ def loss_wide_targets(x: Flat, logits: Flat) -> Each:
 
 @specimen
 def loss_by_logarithms(x: Flat, logits: Flat) -> Each:
-    """The right formula, in numbers that cannot hold it (pitfalls-saturation)."""
+    """The right formula in the wrong numbers (pitfalls-saturation)."""
     p = torch.sigmoid(logits)
     return -(x * torch.log(p) + (1 - x) * torch.log(1 - p)).sum(-1)
 
@@ -127,7 +128,7 @@ def log_p_many_constants(x: Flat, x_hat: Flat, sigma: float) -> Each:
 
 def reduced_loss(
     x: Flat, x_hat: Float[Tensor, "*M B D"], mu: Codes, log_var: Codes,
-    reconstruction: str = "mean", kl: str = "sum", weight: float = 1.0, half: bool = True,
+    reconstruction: str = "mean", kl: str = "sum", weight: float = 1, half: bool = True,
 ) -> Float[Tensor, ""]:  # fmt: skip
     """Squared error plus KL, reduced as told; :func:`~vae_teach.vae.hidden_beta`
     takes the same words and says which β that is (pitfalls-reduced)."""
@@ -152,7 +153,7 @@ def fit_linear(x: Flat, latent: int, **reductions) -> VAE:
     decoder = nn.Sequential(nn.Linear(latent, pixels), nn.Unflatten(-1, (1, 1, pixels)))
     model = VAE(encoder, decoder, law, latent).to(x)
     corners = math.sqrt(latent) * torch.cat([torch.eye(latent), -torch.eye(latent)]).to(x)
-    options = {"max_iter": 3000, "max_eval": 6000, "line_search_fn": "strong_wolfe"}
+    options = {"max_iter": 1000, "max_eval": 2000, "line_search_fn": "strong_wolfe"}
     descent = torch.optim.LBFGS(model.parameters(), tolerance_change=0, **options)
 
     def closure():
@@ -169,9 +170,8 @@ def fit_linear(x: Flat, latent: int, **reductions) -> VAE:
 
 def linear_minimum(x: Flat, latent: int, beta: float) -> tuple[Tensor, Tensor]:
     """Where it must be (pitfalls-moved): squared columns of W, variances of q."""
-    require.at_least(beta, 1e-12, "beta")
-    cov = torch.cov(require.finite(x, "x").T, correction=0)
-    kappa = torch.linalg.eigvalsh(cov).flip(0)[:latent]
+    require.at_least(beta, 1e-12, "beta"), require.finite(x, "x")
+    kappa = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)[:latent]
     return (kappa - beta).clamp(min=0), (beta / kappa).clamp(max=1)
 
 
@@ -205,7 +205,7 @@ def bounded_log_var(log_var: Codes, limit: float = 10.0) -> Codes:
 
 
 class Pitfall(NamedTuple):
-    """A mistake: its group, the rows of the list, wrong and right code, the symptom."""
+    """A mistake; ``rows`` are those of the course's list of them."""
 
     group: str
     rows: tuple[int, ...]
@@ -239,7 +239,7 @@ PITFALLS = {
     "minus ELBO as NLL": Pitfall("reports", (11,), lambda model, x: -model.elbo(x, n_samples=1000, validate=False).elbo, lambda model, x: -linear_evidence(model, x.flatten(1)), "A comparison of bounds that is told as one of models."),
     "two weights": Pitfall("reports", (12,), lambda bound, beta: (beta * bound.kl - bound.reconstruction).mean(), lambda bound, beta: -bound.elbo.mean(), "Training and validation curves lie apart from the first epoch."),
     "test set in training": Pitfall("reports", (13,), lambda train, test: torch.cat([train, test]), lambda train, test: train, "Held-out scores that never turn."),
-    "estimate called true": Pitfall("reports", (23,), evidence_called_true, lambda model, x: linear_evidence(model, x.flatten(1)), "A 'true' value that moves with the seed, mostly too low."),
+    "estimate called true": Pitfall("reports", (23,), evidence_called_true, lambda model, x: linear_evidence(model, x.flatten(1)), "A 'true' value that moves with the seed, too low on average."),
     "likelihood as posterior": Pitfall("reports", (26,), lambda x, z, w: Normal(w * z, 1.0).log_prob(x), lambda x, z, w: Normal(w * x / (w**2 + 1), (w**2 + 1) ** -0.5).log_prob(z), "A 'law of z' that does not integrate to one."),
     "noise to the encoder": Pitfall("reports", (25,), lambda model, x: model.reconstruct(torch.rand_like(x)), lambda model, x: model.sample(len(x)), "'Samples' that all look alike."),
     "overflow": Pitfall("numbers", (14,), lambda log_var: torch.exp(log_var), lambda log_var: torch.exp(bounded_log_var(log_var)), "Loss inf, then NaN, then every weight NaN."),
