@@ -26,7 +26,7 @@
         { name: "half", label: "the ½ of the error", value: "kept", options: [["kept", "kept"], ["lost", "lost"]] },
         { name: "side", label: "image side", min: 1, max: 128, step: 1, value: 28 },
         { name: "latent", label: "latent size K", min: 1, max: 256, step: 1, value: 20 },
-        { name: "power", label: "KL weight", min: -6, max: 4, step: 0.01, value: 0, text: (power) => digits(10 ** power) },
+        { name: "power", label: "KL weight", min: -6, max: 6, step: 0.01, value: 0, text: (power) => digits(10 ** power) },
       ];
     }
 
@@ -55,8 +55,8 @@
         const told = this.told(state), beta = formulas.hiddenBeta(...told), sigma = formulas.hiddenSigma(...told);
         const at = Math.max(LEAST, Math.min(MOST, Math.log10(beta))), label = Math.max(LEAST + 1.8, Math.min(MOST - 1.8, at));
         one(0, 0, 0, 2.2), oneWord(0, 2.35, "the ELBO"), line(0, 1, at, 1), handle(at, 1), word(label, 1.45, `β = ${digits(beta)}`);
-        low(LEAST + 0.1, 0.2, "code nearly free"), high(MOST - 0.1, 0.2, "code too dear");
-        const where = beta === 1 ? "just the ELBO's" : beta > 1 ? `${digits(beta)} times too dear` : `${digits(1 / beta)} times too cheap`;
+        low(LEAST + 0.1, 0.2, "code cheap"), high(MOST - 0.1, 0.2, "code dear");
+        const where = beta === 1 ? "as dear as in the ELBO" : beta > 1 ? `${digits(beta)} times too dear` : `${digits(1 / beta)} times too cheap`;
         this.say(`${state.side}×${state.side} = ${told[0]} pixels, ${state.latent} latents, KL weight ${digits(told[4])}: for a decoder of width 1 the KL is ${where}, β = ${digits(beta)}. Read with β = 1 instead, it is a decoder of σ = ${digits(sigma)} in units of the pixels. ${advice(sigma)}`);
       };
     }
