@@ -1,0 +1,5 @@
+"""Answers the checks must accept and refuse."""
+
+SETUP = "import math, torch"
+
+BANK = {}

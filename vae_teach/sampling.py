@@ -1,0 +1,3 @@
+"""Sampling and judging."""
+
+from __future__ import annotations
