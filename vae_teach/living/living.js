@@ -53,6 +53,26 @@
   const range = (start, end, count) => Array.from({ length: count }, (_, i) => start + ((end - start) * i) / (count - 1));
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
+  /** A safetensors file's tensors as {shape, data: Float32Array}, and its metadata with JSON values. */
+  function readTensors(bytes) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), start = 8 + Number(view.getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start))), tensors = {};
+    const meta = Object.fromEntries(Object.entries(header.__metadata__).map(([k, v]) => [k, JSON.parse(v)]));
+    delete header.__metadata__;
+    for (const [name, { dtype, shape, data_offsets: [from, to] }] of Object.entries(header)) {
+      const raw = bytes.slice(start + from, start + to); // a copy starts at a multiple of two
+      if (dtype !== "F16" && dtype !== "U8") throw new Error(`${name} is ${dtype}; this page reads F16 and U8`);
+      tensors[name] = { shape, data: dtype === "U8" ? Float32Array.from(raw) : Float32Array.from(new Uint16Array(raw.buffer), half) };
+    }
+    return { tensors, meta };
+  }
+
+  function half(bits) {
+    const exponent = (bits >> 10) & 31, fraction = bits & 1023, sign = bits >> 15 ? -1 : 1;
+    if (exponent === 31) return fraction ? NaN : sign * Infinity;
+    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
+  }
+
   /** A pair of axes with a scale; curves, areas and handles live in its coordinates. */
   class Plot {
     constructor(figure, options) {
@@ -241,7 +261,7 @@
 
   const payloads = new Map();
   window.vaeLiving = {
-    LivingFigure, Plot, make, element, number, range, clamp, drag, CLASS_COLORS, formulas: {},
+    LivingFigure, Plot, make, element, number, range, clamp, drag, readTensors, CLASS_COLORS, formulas: {},
     define(name, figure) { if (!customElements.get(name)) customElements.define(name, figure); },
 
     /** Bytes of a file that travels as a script, because file:// forbids every other way of reading one. */
