@@ -122,6 +122,16 @@ def test_the_norm_lies_near_root_k():
             assert outside <= 2 / (K * eta**2)
 
 
+@pytest.mark.equation("sampling-chi")
+@given(st.integers(1, 60), st.floats(0.05, 12))
+def test_the_density_of_the_norm(K, r):
+    density = r ** (K - 1) * math.exp(-r * r / 2) / (2 ** (K / 2 - 1) * math.gamma(K / 2))
+    assert density == pytest.approx(stats.chi(K).pdf(r), rel=1e-9, abs=1e-300)
+    if K > 1:
+        top = math.sqrt(K - 1)
+        assert stats.chi(K).pdf(top) >= max(stats.chi(K).pdf(top * 0.999), stats.chi(K).pdf(top * 1.001))
+
+
 @pytest.mark.equation("sampling-lerp", "sampling-lerp-law")
 @given(seeds, st.floats(0, 1))
 def test_the_straight_line(seed, t):
@@ -401,6 +411,28 @@ def test_the_average_kl_is_information_plus_kl_of_the_aggregate():
     torch.manual_seed(4)
     found = sampling.aggregated_kl(mu, log_var, 20_000)
     assert abs(float(found.mean - marginal)) < SIX * float(found.standard_error)
+
+
+@pytest.mark.equation("sampling-above", "sampling-below", "sampling-gauss")
+def test_the_brackets_around_the_kl_of_the_aggregate():
+    """Five pictures, codes on the line, all by quadrature and over all pairs of pictures: above, below, and the split by a Gaussian."""
+    mu, log_var = codes(6, 5, 1)
+    grid = torch.linspace(-14, 14, 20_001, dtype=F64)
+    q = torch.stack([torch.distributions.Normal(m, (v / 2).exp()).log_prob(grid) for m, v in zip(mu[:, 0], log_var[:, 0])])
+    prior = torch.distributions.Normal(0.0, 1.0).log_prob(grid)
+
+    def mean(of, log_density):
+        return float(torch.trapezoid(log_density.exp() * of, grid))
+
+    together = torch.logsumexp(q, 0) - math.log(5)
+    true = mean(together - prior, together)
+    pairs = [torch.logsumexp(q[[i, j]], 0) - math.log(2) for i in range(5) for j in range(5)]
+    assert np.mean([mean(pair - prior, pair) for pair in pairs]) > true
+    assert np.mean([mean(pair - prior, together) for pair in pairs]) < true
+    centre = mean(grid, together)
+    g = torch.distributions.Normal(centre, math.sqrt(mean((grid - centre) ** 2, together))).log_prob(grid)
+    assert mean(together - g, together) + mean(g - prior, g) == pytest.approx(true, abs=1e-6)
+    assert mean(g - prior, together) == pytest.approx(mean(g - prior, g), abs=1e-6)
 
 
 def test_a_perfect_aggregate_has_no_kl():
