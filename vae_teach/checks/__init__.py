@@ -177,7 +177,7 @@ def _same(a: Any, b: Any, tolerance: float) -> bool:
     a, b = _tensor(a), _tensor(b)
     if a is None or a.shape != b.shape:
         return False
-    near = (a - b).abs() <= tolerance * b.abs().clamp(min=1.0)
+    near = b.isfinite() & ((a - b).abs() <= tolerance * b.abs().clamp(min=1.0))
     return bool((near | (a == b) | (a.isnan() & b.isnan())).all())  # infinities equal each other
 
 

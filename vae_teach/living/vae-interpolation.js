@@ -88,7 +88,7 @@
       const plot = new Plot(this, { x: [0, 1], y: [0, MOST], xlabel: "t", ylabel: "norm of z", height: 190 });
       const [low, high] = [quantile(0.05, K), quantile(0.95, K)];
       make("rect", { x: plot.px(0), width: plot.px(1) - plot.px(0), y: plot.py(Math.min(high, MOST)), height: plot.py(low) - plot.py(Math.min(high, MOST)), style: "fill: var(--green); opacity: 0.16" }, plot.inside);
-      plot.label("green", "end")(0.985, Math.min(high, MOST) - 0.32, "nine in ten draws of the prior");
+      plot.label("green", "end")(0.985, Math.min(high, MOST) + 0.14, "nine in ten draws of the prior");
       const ts = range(0, 1, 101), curves = { lerp: plot.curve("blue"), slerp: plot.curve("orange", "7 5") };
       const names = { lerp: plot.label("blue", "start"), slerp: plot.label("orange", "start") };
       const handle = plot.dot("ink", (t) => this.change({ t }));
