@@ -6,6 +6,8 @@ Randomised tests use fixed seeds; each states its false-alarm rate, at most 1e-7
 import importlib.util
 import json
 import math
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ from torch import nn
 from torch.distributions import Independent, Normal
 
 from vae_teach import kl, sampling, vae
-from vae_teach.common import checkpoint, data, device, likelihood, runs
+from vae_teach.common import checkpoint, data, device, likelihood, living, runs
 
 ROOT = Path(__file__).resolve().parent.parent
 F64 = torch.float64
@@ -357,7 +359,10 @@ def test_the_chunk_comes_from_the_free_memory(monkeypatch):
 
 def test_free_memory_where_the_system_tells_and_where_not(monkeypatch):
     assert device.free_memory(torch.device("cpu")) > 10**6
-    monkeypatch.setattr(device.os, "sysconf", lambda name: 1 / 0 if False else (_ for _ in ()).throw(ValueError(name)))
+    monkeypatch.setattr(device.os, "sysconf", lambda name: {}[name], raising=False)
+    with pytest.raises(KeyError):
+        device.free_memory(torch.device("cpu"))  # any other error is not hidden
+    monkeypatch.delattr(device.os, "sysconf")
     assert device.free_memory(torch.device("cpu")) == 2**30
 
 
@@ -634,7 +639,7 @@ def test_features_are_what_the_last_layer_reads():
 
 
 def test_training_the_classifier_learns():
-    images = data.load("digits", size=28) if False else data.digits("train", size=28)
+    images = data.digits("train", size=28)
     before = torch.random.get_rng_state()
     network = sampling.train_classifier(images, epochs=6)
     assert torch.equal(before, torch.random.get_rng_state()), "the caller's random state is left as it was"
@@ -684,6 +689,45 @@ def test_the_tools_models_are_models(monkeypatch):
         assert x.shape == (50, 1, 28, 28) and set(x.unique().tolist()) <= {0.0, 1.0}, name
         assert one.reconstruct(test[:4]).shape == (4, 1, 28, 28)
         assert (one.elbo(test[:4]) <= one.log_p(test[:4]) + (1e-3 if name in ("memoriser", "mean", "copier") else 5)).all(), name
+
+
+# The living figure
+
+SHIM = "globalThis.window = globalThis; globalThis.HTMLElement = class {}; globalThis.customElements = { get() {}, define() {} }; globalThis.document = {};"
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on this machine")
+def test_the_living_figure_computes_what_the_module_computes():
+    """Both ways at 40 random pairs of codes, the law of the norm by SciPy, and the decoder against torch."""
+    rng = np.random.default_rng(0)
+    points = [[rng.normal(size=K).tolist(), rng.normal(size=K).tolist(), float(rng.random())] for K in (2, 2, 4, 20) for _ in range(10)]
+    points += [[[1.0, 2.0], [2.0, 4.0], 0.3], [[1.0, 2.0], [-1.0, -2.0], 0.3], [[0.0, 0.0], [1.0, 0.0], 0.3]]
+    norms = [[float(rng.uniform(0, 8)), K] for K in (2, 4, 20, 64) for _ in range(10)]
+    weights = json.dumps(str(runs.shipped("vae-pocket") / "explorer.safetensors"))
+    call = f"""
+        const f = window.vaeLiving.formulas, model = f.readModel(Uint8Array.from(require("fs").readFileSync({weights})));
+        console.log(JSON.stringify([{json.dumps(points)}.map((p) => [f.lerp(...p), f.slerp(...p)]), {json.dumps(norms)}.map((p) => f.shareShorter(...p)), Array.from(f.decode(model, [0.5, -1]))]));"""
+    script = SHIM + "\n".join(path.read_text() for path in living.scripts("vae-interpolation")) + call
+    walks, shares, pixels = json.loads(subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True).stdout)
+    for (a, b, t), (straight, round_) in zip(points, walks):
+        z_1, z_2, t = torch.tensor(a, dtype=F64), torch.tensor(b, dtype=F64), torch.tensor([t], dtype=F64)
+        assert np.allclose(straight, sampling.lerp(z_1, z_2, t)[0], atol=1e-12)
+        if round_ is None:
+            with pytest.raises(ValueError, match="no direction|opposite"):
+                sampling.slerp(z_1, z_2, t)
+        else:
+            assert np.allclose(round_, sampling.slerp(z_1, z_2, t)[0], atol=1e-9)
+    assert [walk[1] is None for walk in walks[-3:]] == [False, True, True]
+    assert np.allclose(shares, [stats.chi(K).cdf(r) for r, K in norms], atol=1e-9)
+    with torch.no_grad():
+        mean = runs.pretrained("vae-pocket").model.decode(torch.tensor([[0.5, -1.0]])).mean.flatten()
+    assert np.allclose(pixels, mean, atol=0.005)
+
+
+def test_a_figure_names_the_scripts_it_needs():
+    assert [path.name for path in living.scripts("vae-interpolation")] == ["living.js", "decoder.js", "vae-interpolation.js"]
+    assert [path.name for path in living.scripts("vae-kl-fit")] == ["living.js", "vae-kl-fit.js"]
+    assert all(path.exists() for tag in living.SCRIPTS.glob("vae-*.js") for path in living.scripts(tag.stem))
 
 
 # Bad input
