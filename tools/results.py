@@ -89,9 +89,9 @@ def curve(model, x: Tensor) -> dict[str, Any]:
         torch.manual_seed(k)
         before, started = peak(), time.perf_counter()
         found = sampling.evidence(model, x, k)
-        row = {"k": k, "log_p": mean_and_error(found.log_p), "seconds": round(time.perf_counter() - started, 1), "grown_mb": round(peak() - before)}
+        row = {"k": k, "log_p": mean_and_error(found.log_evidence), "seconds": round(time.perf_counter() - started, 1), "grown_mb": round(peak() - before)}
         if k > 1:
-            row |= {"monte_carlo_error": round(float(found.standard_error.mean()), 3), "effective": round(float(found.effective.median()), 1)}
+            row |= {"monte_carlo_error": round(float(found.standard_error.mean()), 3), "effective": round(float(found.effective_draws.median()), 1)}
         rows.append(row)
         print(row, flush=True)
     torch.manual_seed(0)
@@ -99,7 +99,7 @@ def curve(model, x: Tensor) -> dict[str, Any]:
         "rows": rows,
         "elbo": mean_and_error(elbo(model, x)),
         "elbo_at_mean": mean_and_error(at_the_mean(model, x)),
-        "log_p": [round(v, 2) for v in found.log_p.tolist()],
+        "log_p": [round(v, 2) for v in found.log_evidence.tolist()],
         "standard_error": [round(v, 3) for v in found.standard_error.tolist()],
     }
 
@@ -111,7 +111,7 @@ def widening(x: Tensor, k: int = 1000) -> list[dict]:
         model = blunted(factor)
         torch.manual_seed(0)
         found = sampling.evidence(model, x, k)
-        rows.append({"factor": factor, "elbo": mean_and_error(elbo(model, x, 50))[0], "log_p": mean_and_error(found.log_p)[0], "effective": round(float(found.effective.median()), 1)})
+        rows.append({"factor": factor, "elbo": mean_and_error(elbo(model, x, 50))[0], "log_p": mean_and_error(found.log_evidence)[0], "effective": round(float(found.effective_draws.median()), 1)})
         print(rows[-1], flush=True)
     return rows
 

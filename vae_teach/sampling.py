@@ -31,9 +31,9 @@ CACHED = 1000  # decodings at a time: more would leave the cache, and be slower
 class Evidence(NamedTuple):
     """Of each image: ln p(x), its standard error, and how many draws really count."""
 
-    log_p: Tensor
+    log_evidence: Tensor
     standard_error: Tensor
-    effective: Tensor
+    effective_draws: Tensor
 
 
 def summarise(log_w: Float[Tensor, "*B k"]) -> Evidence:
@@ -89,7 +89,7 @@ def evidence(model: VAE, x: Images, k: int, chunk: int | None = None) -> Evidenc
 
 def log_evidence(model: VAE, x: Images, k: int, chunk: int | None = None) -> Code:
     """An estimate of ln p(x) for each image; its mean rises to ln p(x) with k."""
-    return evidence(model, x, k, chunk).log_p
+    return evidence(model, x, k, chunk).log_evidence
 
 
 def chunk_size(x: Images) -> int:

@@ -38,7 +38,7 @@ def _log_mean(log_w):
 
 
 def _effective(log_w):
-    return sampling.summarise(log_w).effective
+    return sampling.summarise(log_w).effective_draws
 
 
 def _arc(z_1, z_2, t):
