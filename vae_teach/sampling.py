@@ -197,8 +197,8 @@ def frechet_distance(mu_1: Code, cov_1: Matrix, mu_2: Code, cov_2: Matrix) -> Te
     r"""Squared 2-Wasserstein distance of two Gaussians (sampling-frechet); its unit is
     that of the features, squared. What the literature reports is this square."""
     require.finite(mu_1, "mu_1"), require.finite(mu_2, "mu_2")
-    for other, name in [(mu_2, "mu_2"), (cov_1[0], "cov_1[0]"), (cov_2[0], "cov_2[0]")]:
-        require.same_shape(mu_1, other, f"mu_1 and {name}")
+    for a, name in [(mu_2, "mu_2"), (cov_1[0], "cov_1[0]"), (cov_2[0], "cov_2[0]")]:
+        require.same_shape(mu_1, a, f"mu_1 and {name}")
     cross = symmetric_root(cov_1, "cov_1") @ symmetric_root(cov_2, "cov_2")
     common = torch.linalg.svdvals(cross).sum()  # tr (Σ₁^½ Σ₂ Σ₁^½)^½
     return ((mu_1 - mu_2) ** 2).sum() + cov_1.trace() + cov_2.trace() - 2 * common
