@@ -208,7 +208,8 @@ class Classifier(nn.Sequential):
     """Digits by two convolutions; the layer before the last holds its features."""
 
     def __init__(self, width: int = 16, features: int = 64, classes: int = 10):
-        first, second = nn.Conv2d(1, width, 3, 2, 1), nn.Conv2d(width, 2 * width, 3, 2, 1)
+        pairs = (1, width), (width, 2 * width)
+        first, second = (nn.Conv2d(*pair, 3, 2, 1) for pair in pairs)
         head = nn.Linear(98 * width, features), nn.ReLU(), nn.Linear(features, classes)
         super().__init__(first, nn.ReLU(), second, nn.ReLU(), nn.Flatten(), *head)
 
@@ -237,14 +238,13 @@ def train_classifier(images: ImageData, epochs: int = 6, seed: int = 0) -> Class
 
 def classifier() -> Classifier:
     """The classifier that comes with the course (``make results`` trained it)."""
-    path, network = runs.shipped("sampling") / "classifier.safetensors", Classifier()
-    checkpoint.restore(path, network)
-    return network.eval()
+    network, folder = Classifier().eval(), runs.shipped("sampling")
+    checkpoint.restore(folder / "classifier.safetensors", network)
+    return network
 
 
 def nearest(x: Images, images: Images) -> tuple[Float[Tensor, "_"], Int[Tensor, "_"]]:
     """Distance to, and index of, the image nearest to each x, pixel by pixel."""
     require.same_shape(x[0], images[0], "an x and an image")
-    flat = images.flatten(1)
-    parts = [torch.cdist(some, flat).min(1) for some in x.flatten(1).split(100)]
-    return tuple(map(torch.cat, zip(*parts)))
+    x, images = x.flatten(1), images.flatten(1)
+    return tuple(map(torch.cat, zip(*[torch.cdist(a, images).min(1) for a in x.split(100)])))
