@@ -154,8 +154,7 @@ def log_aggregated(z: Codes, mu: Codes, log_var: Codes) -> Code:
     precision = torch.exp(-log_var)  # Σⱼ (z - μ)²/σ² is multiplied out:
     square = z**2 @ precision.mT - 2 * z @ (mu * precision).mT
     constant = (mu**2 * precision + log_var + math.log(2 * math.pi)).sum(1)
-    log_q = -(square + constant) / 2
-    return torch.logsumexp(log_q, 1) - math.log(len(mu))
+    return torch.logsumexp(-(square + constant) / 2, 1) - math.log(len(mu))
 
 
 def aggregated_kl(mu: Codes, log_var: Codes, n: int) -> Estimate:
@@ -247,4 +246,5 @@ def nearest(x: Images, images: Images) -> tuple[Float[Tensor, "_"], Int[Tensor, 
     """Distance to, and index of, the image nearest to each x, pixel by pixel."""
     require.same_shape(x[0], images[0], "an x and an image")
     x, images = x.flatten(1), images.flatten(1)
-    return tuple(map(torch.cat, zip(*[torch.cdist(a, images).min(1) for a in x.split(100)])))
+    parts = [torch.cdist(some, images).min(1) for some in x.split(100)]
+    return tuple(map(torch.cat, zip(*parts)))
