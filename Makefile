@@ -11,7 +11,7 @@ ifneq ($(SHARED),)
 export VAE_TEACH_DATA ?= $(abspath $(SHARED))
 endif
 
-.PHONY: help book test lab notebooks topic assignments bench export lock browser clean
+.PHONY: help book test lab notebooks topic assignments bench export results lock browser clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,9 @@ bench: book browser  ## our training loop against the usual ones, in one run; an
 
 export: $(READY)  ## write again what the living pages need from the pocket models that come with the course
 	$(BIN)/python tools/export.py
+
+results: $(READY)  ## compute again the numbers that take minutes (chapter sampling): evidence, Fréchet distances
+	OMP_NUM_THREADS=1 $(BIN)/python tools/results.py
 
 lock: $(READY)  ## install what pyproject.toml declares and pin it in requirements.txt
 	$(BIN)/python tools/lock.py

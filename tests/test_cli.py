@@ -125,7 +125,6 @@ def test_an_interrupted_training_goes_on_by_the_same_command(no_data, tmp_path, 
         (["sample", "vae", "--n", "0"], "--n must be at least 1, got 0."),
         (["train", "vae", "--device", "cpu:9"], "device 'cpu:9' is not on this machine"),
         (["train", "vae", "--out", "file/run"], "cannot write file/run/"),
-        (["sample", "vae"], "Run `vae-teach train vae` first."),
         (["sample", "vae", "--run", "nowhere"], "no checkpoint at nowhere/checkpoint.safetensors"),
         (["sample", "fashion_mnist", "--run", "nowhere"], "no checkpoint at nowhere/checkpoint.safetensors"),
         (["sample", "fashion_mnist", "--run", "weights"], "holds weights but no training run"),
@@ -213,6 +212,13 @@ def test_a_course_without_its_weights_says_so(tmp_path, capsys, monkeypatch, mis
     err = capsys.readouterr().err
     assert err.startswith("vae-teach: ") and missing in err and err.count("\n") == 1
     assert not (tmp_path / "samples.png").exists()
+
+
+def test_a_model_that_the_course_does_not_ship_says_how_to_train_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "shipped", lambda slug: tmp_path / "nowhere")
+    assert main(["sample", "vae"]) == 2
+    assert "Run `vae-teach train vae` first." in capsys.readouterr().err
 
 
 def test_help_names_every_command(capsys):

@@ -46,11 +46,11 @@ def test_a_page_carries_little(page, tag):
     text = (HTML / page).read_text()
     mine = re.findall(rf"<{tag} [^>]*>", text)
     assert mine and all("alt=" in element for element in mine)
-    scripts = [HTML / "_static/living" / name for name in ("living.js", f"{tag}.js")]
+    scripts = [HTML / "_static/living" / path.name for path in living.scripts(tag)]
     assert all(f"_static/living/{path.name}" in text for path in scripts), "the page loads its scripts"
     files = [*scripts, *(HTML / Path(page).parent / url.split("?")[0] for element in mine for url in re.findall(r'weights="([^"]+)"', element))]
     weight = sum(len(gzip.compress(path.read_bytes())) for path in files)
-    assert weight <= (320_000 if len(files) > 2 else 10_000)
+    assert weight <= (320_000 if len(files) > len(scripts) else 10_000)
 
 
 @pytest.mark.browser
@@ -404,7 +404,7 @@ def test_an_export_with_every_kind_of_layer_agrees_with_torch(chrome, name):
 @chromium
 @pytest.mark.browser
 def test_a_decoder_without_relu_is_noticed(chrome, site):
-    tab, _ = visit(chrome, site, "book/vae.html", "vae-explorer", faulty=("vae-explorer.js", "(v > 0 ? v : 0)", "v"))
+    tab, _ = visit(chrome, site, "book/vae.html", "vae-explorer", faulty=("decoder.js", "(v > 0 ? v : 0)", "v"))
     assert error_of_decoder(tab, runs.pretrained("vae-pocket").model, torch.randn(8, 2)) > 0.05
     tab.context.close()
 

@@ -94,7 +94,7 @@ class LivingFigure(NotebookFigure):
         if missing:
             raise self.error(f"a living figure needs {' and '.join(f':{name}:' for name in missing)}.")
         tag, weights = self.arguments[0], self.options.get("weights")
-        sources = [living_figures.SCRIPTS / "living.js", living_figures.script(tag)]
+        sources = living_figures.scripts(tag)
         attributes = {"alt": self.options["alt"]} | dict(pair.split("=") for pair in self.options.get("values", "").split())
         if weights:
             sources.append(runs.shipped(weights) / "explorer.safetensors")
@@ -128,8 +128,8 @@ def skip(self, node: nodes.Node) -> None:
 def add_scripts(app: Sphinx, page: str, template: str, context: dict, doctree: nodes.document | None) -> None:
     """Load the scripts of living figures, on the pages that have some."""
     tags = sorted({node["tag"] for node in doctree.findall(living)}) if doctree else []
-    for name in ["living", *tags] if tags else []:
-        app.add_js_file(f"living/{name}.js", loading_method="defer")
+    for name in dict.fromkeys(path.name for tag in tags for path in living_figures.scripts(tag)):
+        app.add_js_file(f"living/{name}", loading_method="defer")
 
 
 def copy_scripts(app: Sphinx) -> None:

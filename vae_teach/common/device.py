@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 
@@ -33,3 +35,13 @@ def available() -> list[str]:
     if torch.backends.mps.is_available():
         kinds.append("mps")
     return [*kinds, "cpu"]
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a device; a gigabyte where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf, macOS no such name
+        return 2**30

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,17 @@ def script(tag: str) -> Path:
     return SCRIPTS / f"{tag}.js"
 
 
+def scripts(tag: str) -> list[Path]:
+    """The files that a figure's element needs, in order: ``living.js``, those it names in a line ``// needs: ...``, its own.
+
+    Raises:
+        ValueError: there is no figure of that name.
+    """
+    own = script(tag)
+    named = re.search(r"^// needs: (.+)$", own.read_text(), re.M)
+    return [SCRIPTS / f"{name}.js" for name in ["living", *(named[1].split() if named else [])]] + [own]
+
+
 def show(tag: str, still, name: str, model: nn.Module | None = None, weights: bytes = b"", **values: Any):
     """Display a living figure in a notebook; the widget is returned, and its ``values`` are what the reader chose.
 
@@ -91,7 +103,7 @@ def _widget(tag: str, alt: str, values: dict[str, Any], weights: bytes):
     import anywidget
     import traitlets
 
-    source = (SCRIPTS / "living.js").read_text() + script(tag).read_text() + _RENDER
+    source = "".join(path.read_text() for path in scripts(tag)) + _RENDER
 
     class Living(anywidget.AnyWidget):
         """The element as a widget; ``values`` are synchronised both ways."""
