@@ -19,7 +19,7 @@ import browser
 from playwright.sync_api import sync_playwright
 
 LIVING = Path(__file__).resolve().parent.parent / "_build/html/_static/living"
-PAGE = '<!doctype html><script src="living.js"></script><script src="vae-explorer.js"></script><vae-explorer alt="bench" weights="{}.js"></vae-explorer>'
+PAGE = '<!doctype html><script src="living.js"></script><script src="decoder.js"></script><script src="vae-explorer.js"></script><vae-explorer alt="bench" weights="{}.js"></vae-explorer>'
 DRAWN = "() => document.querySelector('vae-explorer').canvas && performance.now()"
 FRAMES = """() => { const f = document.querySelector('vae-explorer'), started = performance.now();
     for (let k = 0; k < 60; k++) f.change({ u: Math.sin(k), v: Math.cos(2 * k) }); return (performance.now() - started) / 60; }"""
@@ -51,7 +51,7 @@ def main() -> None:
     with sync_playwright() as playwright:
         chrome = playwright.chromium.launch(executable_path=browser.find(), args=["--no-sandbox", "--disable-gpu"])
         for slug in sorted(path.stem for path in LIVING.glob("*-pocket.js")):
-            weight = sum(len(gzip.compress((LIVING / name).read_bytes())) for name in ("living.js", "vae-explorer.js", f"{slug}.js"))
+            weight = sum(len(gzip.compress((LIVING / name).read_bytes())) for name in ("living.js", "decoder.js", "vae-explorer.js", f"{slug}.js"))
             print(f"{slug}: {weight / 1000:.0f} kB gzipped")
             for words, slow in (("as it is", False), ("10 Mbit/s, CPU 4 times as slow", True)):
                 first, frame = zip(*(measure(chrome, f"http://127.0.0.1:{server.server_address[1]}/", slug, slow) for _ in range(TRIES)))
