@@ -69,7 +69,8 @@ class LinearGaussian:
         factor = torch.linalg.cholesky(self.precision)
         pull = (x - self.b) @ self.W / self.sigma**2
         mean = torch.cholesky_solve(pull[..., None], factor)[..., 0]
-        return MultivariateNormal(mean, torch.cholesky_inverse(factor))
+        cov = torch.cholesky_inverse(factor)
+        return MultivariateNormal(mean, cov, validate_args=False)
 
     def log_evidence(self, x: Float[Tensor, "*N D"]) -> Float[Tensor, "*N"]:
         """ln p(x) = ln p(x, z) - ln p(z|x) at any z (latent-variables-candidate).
@@ -154,8 +155,7 @@ def grid_evidence(
 
 
 def ring(z: Float[Tensor, "n 2"], inner: float, outer: float) -> Float[Tensor, "n 2"]:
-    """N(0, I) moved to the uniform law of a ring, 0 ≤ inner < outer
-    (latent-variables-ring)."""
+    """N(0, I) moved to the uniform law of a ring (latent-variables-ring)."""
     if not 0 <= inner < outer < math.inf:
         raise ValueError(f"0 ≤ inner < outer is needed, got {inner} and {outer}.")
     length = require.finite(z, "z").norm(dim=-1, keepdim=True)

@@ -93,7 +93,7 @@
         upper(marks, error.map((v) => Math.log1p(v))), lower(marks, error.map((v) => (v < 1 ? Math.log1p(-v) : LOW - 5)));
         handle(power, clamp(off[off.length - 1], LOW, HIGH));
         const effective = formulas.evidenceEffective(mine), estimate = formulas.evidenceMean(mine);
-        this.say(`Of ${thousands(n)} ${"draws"}, about ${number(effective, effective < 10 ? 1 : 0)} count. Estimate of ln p(x): ${number(estimate)}; exact: ${number(exact)}. `
+        this.say(`Of ${thousands(n)} draws, about ${number(effective, effective < 10 ? 1 : 0)} count. Estimate of ln p(x): ${number(estimate)}; exact: ${number(exact)}. `
           + `The heaviest draw has ${number(100 / total, 0)} % of all weight. For a relative error of 10 %, ${thousands(100 * rho)} draws are needed.`);
       };
     }
