@@ -1,6 +1,6 @@
 """Pitfalls: wrong code that circulates, each piece beside the right one.
 
-A function under ``@specimen`` is wrong on purpose; ``PITFALLS`` lists them all. Axes: M
+A function under ``@specimen`` is wrong on purpose; ``PITFALLS`` lists the chapter's mistakes. Axes: M
 draws, B images, D pixels, K latent dimensions. Values are nats, one an image.
 """
 
@@ -219,13 +219,13 @@ PITFALLS = {
     "log sigma": Pitfall("KL", (3,), kl_log_sigma, kl_standard_normal, "The KL is too dear wherever σ is not 1."),
     "squared variance": Pitfall("KL", (3,), kl_squared_variance, kl_standard_normal, "The KL can fall below zero."),
     "lost constant": Pitfall("KL", (4,), kl_lost_constant, kl_standard_normal, "The KL never falls below K/2; gradients are right."),
-    "flipped sign": Pitfall("KL", (4,), kl_flipped, kl_standard_normal, "The loss falls for ever, and the codes fly apart."),
+    "flipped sign": Pitfall("KL", (4,), kl_flipped, kl_standard_normal, "The loss has no end, and the codes fly apart."),
     "variance as deviation": Pitfall("draw", (3,), draw_exp_log_var, reparameterize, "The bound is too high, and codes are drawn too narrowly."),
     "plus for times": Pitfall("draw", (5,), draw_added, reparameterize, "The noise cannot be turned down; codes spread out to outrun it."),
     "bracket": Pitfall("draw", (5,), draw_scaled, reparameterize, "Draws are centred at μσ, so pictures decoded from μ are wrong."),
     "unread argument": Pitfall("draw", (22,), lambda mu, log_var, n_samples: reparameterize(mu, log_var), reparameterize, "More samples change nothing."),
     "targets in [-1, 1]": Pitfall("likelihood", (6,), loss_wide_targets, cross_entropy_loss, "The loss falls below zero, without end."),
-    "bytes as targets": Pitfall("likelihood", (6,), lambda x, logits: cross_entropy_loss(255 * x, logits), cross_entropy_loss, "The loss is minus tens of thousands."),
+    "bytes as targets": Pitfall("likelihood", (6,), lambda x, logits: cross_entropy_loss(255 * x, logits), cross_entropy_loss, "The loss is far below zero after a few steps, without end."),
     "Tanh for logits": Pitfall("likelihood", (6,), lambda x, out: cross_entropy_loss(x, torch.tanh(out)), cross_entropy_loss, "Pictures are grey on grey, and the loss has a floor."),
     "two sigmoids": Pitfall("likelihood", (6,), lambda x, out: cross_entropy_loss(x, torch.sigmoid(out)), cross_entropy_loss, "Black comes out grey, and the loss has a floor."),
     "grey Bernoulli": Pitfall("likelihood", (7,), lambda x, logits: -cross_entropy_loss(x, logits), lambda x, logits: ContinuousBernoulli(logits=logits).log_prob(x).sum(-1), "A table compares a number that is no log-likelihood."),
@@ -242,7 +242,7 @@ PITFALLS = {
     "estimate called true": Pitfall("reports", (23,), evidence_called_true, lambda model, x: linear_evidence(model, x.flatten(1)), "A 'true' value that moves with the seed, too low on average."),
     "likelihood as posterior": Pitfall("reports", (26,), lambda x, z, w: Normal(w * z, 1.0).log_prob(x), lambda x, z, w: Normal(w * x / (w**2 + 1), (w**2 + 1) ** -0.5).log_prob(z), "A 'law of z' that does not integrate to one."),
     "noise to the encoder": Pitfall("reports", (25,), lambda model, x: model.reconstruct(torch.rand_like(x)), lambda model, x: model.sample(len(x)), "'Samples' that all look alike."),
-    "overflow": Pitfall("numbers", (14,), lambda log_var: torch.exp(log_var), lambda log_var: torch.exp(bounded_log_var(log_var)), "Loss inf, then NaN, then every weight NaN."),
+    "overflow": Pitfall("numbers", (14,), lambda log_var: torch.exp(log_var), lambda log_var: torch.exp(bounded_log_var(log_var)), "Loss inf, then NaN; weights NaN within two steps."),
     "logarithm of a sigmoid": Pitfall("numbers", (14,), loss_by_logarithms, cross_entropy_loss, "NaN once the decoder is sure."),
     "mean size as deviation": Pitfall("numbers", (24,), lambda r: r.abs().mean() ** 2, lambda r: r.square().mean(), "A noise variance 36 % too low."),
 }  # fmt: skip
