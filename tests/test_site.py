@@ -95,7 +95,7 @@ def test_a_page_fits_a_phone(tab):
 
 
 def test_a_slider_moves_its_figure(browser):
-    tab = open_page(browser, "book/kl.html")
+    tab = open_page(browser, "book/fashion_mnist.html")
     try:
         group = tab.locator(".vt-frames").first
         before, text = group.locator(".vt-frame:visible svg").get_attribute("aria-label"), group.locator("output").inner_text()
