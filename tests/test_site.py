@@ -100,7 +100,7 @@ def test_a_slider_moves_its_figure(browser):
         group = tab.locator(".vt-frames").first
         before, text = group.locator(".vt-frame:visible svg").get_attribute("aria-label"), group.locator("output").inner_text()
         group.locator("input").focus()
-        tab.keyboard.press("ArrowRight")
+        tab.keyboard.press("ArrowLeft")  # it starts at the last epoch
         assert group.locator(".vt-frame:visible").count() == 1
         assert group.locator(".vt-frame:visible svg").get_attribute("aria-label") != before
         assert group.locator("output").inner_text() != text
